@@ -1,0 +1,214 @@
+//! The command line: every command, flag and default, with the help that people read.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use bonfire_proto::GameId;
+use clap::{Args, Parser, Subcommand};
+
+/// Port of the listener unless `--listen` says otherwise. Below the range from which systems take ports of their own
+/// accord; on a telephone's keys it spells "bonfi".
+pub(crate) const DEFAULT_PORT: u16 = 26634;
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 no peer running or unreachable, \
+                          5 not found, 130 cancelled.";
+
+/// Share games with the machines of your local network: no server, no account, no internet.
+#[derive(Debug, Parser)]
+#[command(name = "bonfire", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    /// Print one JSON object per line on stdout and nothing else
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// Folder for identity and state of the peer [default: bonfire/ in the user's data folder]
+    #[arg(long, global = true, value_name = "FOLDER", env = "BONFIRE_DATA_DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+
+    #[command(subcommand)]
+    pub(crate) command: Cmd,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Cmd {
+    /// Run the peer: find others, share games, serve the commands below
+    #[command(after_help = "Examples:\n  bonfire run --games-dir ~/LanGames\n  \
+        bonfire run --peer 192.168.7.20:26634 --no-mdns\n\n\
+        With --json it reads one command a line on stdin and writes one event a line on stdout:\n  \
+        {\"id\":1,\"command\":{\"transfers\":{\"get\":{\"game\":\"freedoom\"}}}}\n\n\
+        Log lines go to stderr; BONFIRE_LOG sets the level (error, warn, info, debug, trace).")]
+    Run(RunArgs),
+
+    /// Show a room of three peers on this machine: discovery, download, cancel, kill and resume
+    #[command(after_help = "Needs nothing but this program: it makes up a game in a temporary folder, starts three \
+        peers on the loopback address, and removes everything at the end.")]
+    Demo(DemoArgs),
+
+    /// Show this peer, what it is doing, and what is wrong
+    Status,
+
+    /// List the peers that were found
+    Peers,
+
+    /// List the games that are here, or in the whole room
+    #[command(after_help = "Examples:\n  bonfire games\n  bonfire games --room")]
+    Games(GamesArgs),
+
+    /// Download a game, or its newer version, and wait for it
+    #[command(after_help = "Examples:\n  bonfire get freedoom\n  bonfire get freedoom --from den\n\n\
+        Ctrl-C cancels the download and removes what it wrote. A download that stands still goes on by itself as soon \
+        as a peer has the game.")]
+    Get(GetArgs),
+
+    /// Cancel what is under way for a game and remove what it wrote
+    Cancel(GameArg),
+
+    /// Remove the downloaded files of a game that is not installed
+    Remove(GameArg),
+
+    /// Read every file of a game again and fetch damaged parts anew
+    Verify(GameArg),
+
+    /// Decide which games may be shared
+    #[command(subcommand)]
+    Catalog(CatalogCmd),
+
+    /// Check folders, network and peers, and say what to do about what fails
+    Doctor,
+
+    /// Print a completion script for a shell
+    #[command(after_help = "Example:\n  bonfire completions bash > ~/.local/share/bash-completion/completions/bonfire")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+
+    /// Print the manual page
+    #[command(after_help = "Example:\n  bonfire man | man -l -")]
+    Man,
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Folder that holds one folder for each game [default: games/ in the data folder]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) games_dir: Option<PathBuf>,
+
+    /// Address to listen on (UDP); by default `[::]:26634`, or any free port when that one is taken
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<SocketAddr>,
+
+    /// Name of this machine for people [default: the host's name]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+
+    /// Address of a peer to reach without discovery; may be given several times
+    #[arg(long = "peer", value_name = "ADDR")]
+    pub(crate) peers: Vec<SocketAddr>,
+
+    /// Neither announce nor look for peers over multicast
+    #[arg(long)]
+    pub(crate) no_mdns: bool,
+
+    /// Stop when stdin closes (for programs that start a peer)
+    #[arg(long)]
+    pub(crate) until_eof: bool,
+}
+
+/// Arguments of `demo`.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Size of the made-up game in MiB; the demo needs four times as much space
+    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(8..=4096))]
+    pub(crate) size: u64,
+}
+
+/// Arguments of `games`.
+#[derive(Debug, Args)]
+pub(crate) struct GamesArgs {
+    /// What everyone has, not only this peer
+    #[arg(long)]
+    pub(crate) room: bool,
+}
+
+/// Arguments of `get`.
+#[derive(Debug, Args)]
+pub(crate) struct GetArgs {
+    /// The game, as `bonfire games --room` lists it
+    pub(crate) game: GameId,
+
+    /// Take only what this peer offers: its id, the beginning of its id, or its name
+    #[arg(long, value_name = "PEER")]
+    pub(crate) from: Option<String>,
+
+    /// When the download stands still, leave it to go on in the background and exit with 1
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+}
+
+/// A game.
+#[derive(Debug, Args)]
+pub(crate) struct GameArg {
+    /// The game, as `bonfire games` lists it
+    pub(crate) game: GameId,
+}
+
+/// The catalog: which games of the games folder may be shared.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CatalogCmd {
+    /// List the games that may be shared
+    List,
+
+    /// Share a folder of the games folder
+    #[command(after_help = "Examples:\n  bonfire catalog add freedoom\n  \
+        bonfire catalog add ~/LanGames/freedoom --name 'Freedoom: Phase 2' --version 0.13\n\n\
+        Writes version.ini when the folder has none and touches no other file.")]
+    Add(CatalogAddArgs),
+
+    /// No longer share a game; its files stay
+    Remove(GameArg),
+
+    /// Add the games of an exported catalog to this one
+    Import {
+        /// The file; - for stdin
+        file: PathBuf,
+    },
+
+    /// Write the catalog to a file
+    Export {
+        /// The file; - for stdout
+        file: PathBuf,
+    },
+}
+
+/// Arguments of `catalog add`.
+#[derive(Debug, Args)]
+pub(crate) struct CatalogAddArgs {
+    /// The folder: its name, or its path within the games folder
+    pub(crate) folder: PathBuf,
+
+    /// The game's id, which must be the folder's name
+    #[arg(long)]
+    pub(crate) id: Option<String>,
+
+    /// Name for people [default: the id]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+
+    /// Version to write when the folder has no version.ini
+    #[arg(long)]
+    pub(crate) version: Option<String>,
+}
+
+/// Keeps clap's own checks of the definitions where a test runs them.
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::Cli::command().debug_assert();
+    }
+}

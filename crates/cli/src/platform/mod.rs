@@ -1,0 +1,16 @@
+//! What differs between systems: the private data folder, the control channel, stop signals, the host's name.
+//! Everything else in this crate is the same everywhere.
+
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(unix)]
+pub(crate) use unix::{
+    ClientStream, HOLDER_NOTE, Listener, StopSignals, connect, host_name, local_data_dir, make_private_folder,
+};
+#[cfg(windows)]
+pub(crate) use windows::{
+    ClientStream, HOLDER_NOTE, Listener, StopSignals, connect, host_name, local_data_dir, make_private_folder,
+};

@@ -1,0 +1,309 @@
+//! Watches one operation of the running peer to its end and shows how it goes: a bar on a terminal, lines when piped,
+//! JSON objects for scripts. Decides nothing about the operation itself.
+
+use std::time::Duration;
+
+use bonfire_engine::command::{Command, TransferCommand};
+use bonfire_engine::event::PeerEvent;
+use bonfire_engine::snapshot::{OperationView, Phase};
+use bonfire_engine::{ErrorClass, Report, Snapshot};
+use bonfire_proto::{GameId, PeerId};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::cmds::status::phase;
+use crate::control::{Client, Pushed};
+use crate::exit::Failure;
+use crate::platform::StopSignals;
+use crate::render::{Out, percent, shown, size, span};
+
+/// Shortest time between two progress objects with `--json`.
+const JSON_INTERVAL: Duration = Duration::from_millis(500);
+/// How long the event that ends an operation may trail the snapshot that no longer has it.
+const END_GRACE: Duration = Duration::from_secs(3);
+
+/// Shows how one operation goes.
+pub(crate) struct Progress {
+    out: Out,
+    title: String,
+    form: Form,
+}
+
+enum Form {
+    Bar(ProgressBar),
+    Lines { last: Option<u64> },
+    Json { next_at: Instant },
+}
+
+impl Progress {
+    /// For an operation that people know under this title.
+    pub(crate) fn new(out: &Out, title: &str) -> Self {
+        let form = if out.is_json() {
+            Form::Json { next_at: Instant::now() }
+        } else if out.has_bars() {
+            let style = ProgressStyle::with_template("{prefix} [{bar:30}] {pos:>3} % {msg}")
+                .expect("BUG: the template of the bar is wrong")
+                .progress_chars("=> ");
+            let bar = ProgressBar::with_draw_target(Some(100), ProgressDrawTarget::stderr());
+            Form::Bar(bar.with_style(style).with_prefix(shown(title)))
+        } else {
+            Form::Lines { last: None }
+        };
+        Self { out: *out, title: shown(title), form }
+    }
+
+    /// Shows where it stands.
+    ///
+    /// # Errors
+    /// When nobody reads stdout.
+    pub(crate) fn update(&mut self, operation: &OperationView, snapshot: &Snapshot) -> Result<(), Failure> {
+        let done = percent(operation.done_bytes, operation.total_bytes);
+        match &mut self.form {
+            Form::Json { next_at } => {
+                if Instant::now() >= *next_at {
+                    *next_at = Instant::now() + JSON_INTERVAL;
+                    self.out.json(&json!({ "progress": operation }))?;
+                }
+            }
+            Form::Bar(bar) => {
+                bar.set_position(done);
+                bar.set_message(details(operation, snapshot));
+            }
+            Form::Lines { last } => {
+                let step = done / 10 * 10;
+                if operation.total_bytes > 0 && last.is_none_or(|last| step >= last + 10) {
+                    *last = Some(step);
+                    let total = size(operation.total_bytes);
+                    self.out.talk(&format!(
+                        "{}: {done} % of {total}{}",
+                        self.title,
+                        comma(&details(operation, snapshot))
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Says something between two steps.
+    pub(crate) fn note(&self, text: &str) {
+        match &self.form {
+            Form::Bar(bar) => bar.suspend(|| self.out.talk(text)),
+            Form::Lines { .. } => self.out.talk(text),
+            Form::Json { .. } => {}
+        }
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn finish(&self) {
+        if let Form::Bar(bar) = &self.form {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn comma(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!(", {text}") }
+}
+
+/// `12.0 MiB/s, 3 s left, from ann, ben`, or the phase while nothing moves.
+fn details(operation: &OperationView, snapshot: &Snapshot) -> String {
+    let mut parts = Vec::new();
+    if operation.phase != Phase::Transferring {
+        parts.push(phase(operation.phase).to_owned());
+    }
+    if operation.bytes_per_second > 0 {
+        parts.push(format!("{}/s", size(operation.bytes_per_second)));
+    }
+    if let Some(eta) = operation.eta_ms {
+        parts.push(format!("{} left", span(Duration::from_millis(eta))));
+    }
+    if !operation.sources.is_empty() {
+        let names: Vec<String> = operation.sources.iter().map(|id| peer_name(snapshot, *id)).collect();
+        parts.push(format!("from {}", names.join(" and ")));
+    }
+    parts.join(", ")
+}
+
+/// A peer's name for people, or the beginning of its id.
+pub(crate) fn peer_name(snapshot: &Snapshot, id: PeerId) -> String {
+    let name = snapshot.peers.iter().find(|p| p.peer == id).map(|p| shown(&p.name));
+    name.filter(|n| !n.is_empty()).unwrap_or_else(|| id.short())
+}
+
+/// What to do besides watching.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Rules {
+    /// Ctrl-C cancels the operation and waits for the sweep; otherwise it only ends the watching.
+    pub(crate) cancel_on_signal: bool,
+    /// Ends with an error as soon as the operation stands still.
+    pub(crate) leave_when_paused: bool,
+}
+
+/// Watches an operation until its end and returns the event that ended it.
+///
+/// # Errors
+/// When the peer stops, the operation stands still and the rules say to leave, or the outcome was missed.
+pub(crate) async fn watch(
+    out: &Out,
+    client: &mut Client,
+    (op, game): (u64, &GameId),
+    rules: Rules,
+) -> Result<PeerEvent, Failure> {
+    let mut signals = StopSignals::new().map_err(signals_failed)?;
+    let mut watch =
+        Watch { progress: Progress::new(out, game.as_str()), out, op, game, rules, paused: None, gone_since: None };
+    let mut interrupted = false;
+    let ended = loop {
+        let give_up_at = watch.gone_since.map(|since| since + END_GRACE);
+        tokio::select! {
+            pushed = client.next() => {
+                let pushed = match pushed {
+                    Ok(pushed) => pushed,
+                    Err(report) => break Err(report.into()),
+                };
+                match watch.take(pushed) {
+                    Ok(None) => {}
+                    Ok(Some(event)) => break Ok(event),
+                    Err(failure) => break Err(failure),
+                }
+            }
+            () = signals.recv() => {
+                if !rules.cancel_on_signal || interrupted {
+                    break Err(cancelled(game));
+                }
+                interrupted = true;
+                watch.progress.note(&format!("cancelling {game}; a second Ctrl-C leaves it to the peer"));
+                let cancel = Command::Transfers(TransferCommand::Cancel { game: game.clone() });
+                if let Err(refusal) = client.command(cancel).await {
+                    watch.progress.note(&refusal.message);
+                }
+            }
+            () = sleep_until(give_up_at) => break Err(missed(game).into()),
+        }
+    };
+    watch.progress.finish();
+    ended
+}
+
+struct Watch<'a> {
+    progress: Progress,
+    out: &'a Out,
+    op: u64,
+    game: &'a GameId,
+    rules: Rules,
+    /// What was last said about why it stands still.
+    paused: Option<Report>,
+    /// Since when the snapshot has not had the operation.
+    gone_since: Option<Instant>,
+}
+
+impl Watch<'_> {
+    fn take(&mut self, pushed: Pushed) -> Result<Option<PeerEvent>, Failure> {
+        match pushed {
+            Pushed::Event(record) => self.take_event(record.event),
+            Pushed::Snapshot(snapshot) => self.take_snapshot(&snapshot).map(|()| None),
+        }
+    }
+
+    fn take_event(&mut self, event: PeerEvent) -> Result<Option<PeerEvent>, Failure> {
+        if ends(&event, self.op, self.game) {
+            return Ok(Some(event));
+        }
+        match event {
+            PeerEvent::DownloadPaused { op, error, .. } if op == self.op => self.take_pause(error)?,
+            PeerEvent::SourceDropped { op, peer, error, .. } if op == self.op => {
+                self.progress.note(&format!("{}: gave up on peer {}: {}", self.game, peer.short(), error.message));
+            }
+            PeerEvent::Stopped => {
+                return Err(Report::new(ErrorClass::Unreachable, "peer_stopped", "the peer has stopped")
+                    .hint("start it again with: bonfire run; downloads go on by themselves")
+                    .into());
+            }
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    fn take_snapshot(&mut self, snapshot: &Snapshot) -> Result<(), Failure> {
+        let Some(operation) = snapshot.operations.iter().find(|o| o.op == self.op) else {
+            self.gone_since.get_or_insert_with(Instant::now);
+            return Ok(());
+        };
+        self.gone_since = None;
+        match &operation.error {
+            Some(error) if operation.phase == Phase::Waiting => self.take_pause(error.clone())?,
+            _ => self.paused = None,
+        }
+        self.progress.update(operation, snapshot)
+    }
+
+    fn take_pause(&mut self, error: Report) -> Result<(), Failure> {
+        if self.rules.leave_when_paused {
+            let report = Report::new(
+                ErrorClass::Remote,
+                &error.code,
+                format!("{} stands still: {}; it goes on in the background", self.game, error.message),
+            );
+            return Err(report.hint(format!("cancel it with: bonfire cancel {}", self.game)).into());
+        }
+        if self.paused.as_ref() != Some(&error) {
+            if self.out.is_json() {
+                self.out.json(&json!({ "paused": error }))?;
+            }
+            let hint = if error.hint.is_empty() { String::new() } else { format!(" ({})", error.hint) };
+            self.progress.note(&format!("{} stands still: {}{hint}; waiting", self.game, error.message));
+            self.paused = Some(error);
+        }
+        Ok(())
+    }
+}
+
+/// Whether an event ends this operation.
+fn ends(event: &PeerEvent, this_op: u64, this_game: &GameId) -> bool {
+    match event {
+        PeerEvent::DownloadFinished { op, game, .. }
+        | PeerEvent::DownloadFailed { op, game, .. }
+        | PeerEvent::DownloadCancelled { op, game, .. }
+        | PeerEvent::GameRemoved { op, game }
+        | PeerEvent::RemoveFailed { op, game, .. }
+        | PeerEvent::VerifyFinished { op, game, .. }
+        | PeerEvent::VerifyFailed { op, game, .. } => *op == this_op && game == this_game,
+        _ => false,
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn cancelled(game: &GameId) -> Failure {
+    Report::new(ErrorClass::Cancelled, "interrupted", format!("stopped waiting for {game}"))
+        .hint("see how it goes with: bonfire status")
+        .into()
+}
+
+fn missed(game: &GameId) -> Report {
+    Report::new(
+        ErrorClass::Remote,
+        "outcome_missed",
+        format!("{game} is no longer being worked on, and its outcome was missed"),
+    )
+    .hint("see where it stands with: bonfire games")
+}
+
+/// The failure to hear stop signals.
+#[expect(clippy::needless_pass_by_value, reason = "handed to map_err as it is")]
+pub(crate) fn signals_failed(error: std::io::Error) -> Report {
+    Report::new(ErrorClass::Environment, "signals", format!("cannot listen for stop signals: {error}"))
+}
+
+/// The failure for an operation that ended in an unexpected way.
+pub(crate) fn unexpected(event: &PeerEvent) -> Failure {
+    Report::new(ErrorClass::Bug, "unexpected_outcome", format!("the operation ended in an unexpected way: {event:?}"))
+        .into()
+}

@@ -1,0 +1,14 @@
+//! The real file systems, one file a platform. Nothing else in this crate asks which platform it runs on.
+
+#[cfg(unix)]
+mod unix;
+#[cfg(unix)]
+pub(crate) use unix::RealFs;
+
+#[cfg(windows)]
+mod windows;
+#[cfg(windows)]
+pub(crate) use windows::RealFs;
+
+/// Whether watching a tree costs a scarce watch for each folder in it (inotify) instead of one for all.
+pub(crate) const WATCHES_ARE_PER_FOLDER: bool = cfg!(any(target_os = "linux", target_os = "android"));

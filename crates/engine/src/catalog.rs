@@ -1,0 +1,154 @@
+//! The part of the engine that owns the catalog and the background hashing of what it holds.
+
+use std::collections::BTreeSet;
+
+use bonfire_proto::GameId;
+
+use crate::command::{CatalogEntry, LibraryCommand, Reply};
+use crate::engine::Engine;
+use crate::event::PeerEvent;
+use crate::games::{CatalogEdit, HashEnd};
+use crate::input::{CommandId, Effect, Hashed, PreparedEntry};
+use crate::report::{ErrorClass, Report};
+use crate::time::Instant;
+
+impl Engine {
+    pub(crate) fn catalog_command(&mut self, id: CommandId, command: LibraryCommand, fx: &mut Vec<Effect>) {
+        match command {
+            LibraryCommand::CatalogAdd { game, name, version } => {
+                if let Err(error) = self.not_busy(&game) {
+                    fx.push(Effect::Reply(id, Err(error)));
+                    return;
+                }
+                self.adding
+                    .insert(id, CatalogEntry { name: name.unwrap_or_else(|| game.to_string()), id: game.clone() });
+                fx.push(Effect::PrepareEntry { command: id, game, version });
+            }
+            LibraryCommand::CatalogRemove { game } => {
+                if !self.games.in_catalog(&game) {
+                    let error =
+                        Report::new(ErrorClass::NotFound, "not_in_catalog", format!("{game} is not in the catalog"));
+                    fx.push(Effect::Reply(id, Err(error)));
+                    return;
+                }
+                let edit = CatalogEdit { command: Some(id), put: Vec::new(), remove: Some(game), reply: Reply::Done };
+                self.edit(edit, fx);
+            }
+            LibraryCommand::CatalogImport { entries } => {
+                let edit = CatalogEdit { command: Some(id), put: entries, remove: None, reply: Reply::Done };
+                self.edit(edit, fx);
+            }
+            // Routed before it gets here.
+            LibraryCommand::Rescan { .. } => {}
+        }
+    }
+
+    pub(crate) fn catalog_prepared(
+        &mut self,
+        id: CommandId,
+        prepared: Result<PreparedEntry, Report>,
+        fx: &mut Vec<Effect>,
+    ) {
+        let Some(entry) = self.adding.remove(&id) else { return };
+        match prepared {
+            Err(error) => fx.push(Effect::Reply(id, Err(error))),
+            Ok(prepared) => {
+                let reply = Reply::CatalogEntry {
+                    game: entry.id.clone(),
+                    name: entry.name.clone(),
+                    version: prepared.version,
+                    sentinel_written: prepared.sentinel_written,
+                };
+                self.start_scan(&entry.id.clone(), fx);
+                self.edit(CatalogEdit { command: Some(id), put: vec![entry], remove: None, reply }, fx);
+            }
+        }
+    }
+
+    fn edit(&mut self, edit: CatalogEdit, fx: &mut Vec<Effect>) {
+        let command = edit.command;
+        match self.games.edit_catalog(edit) {
+            Ok(Some(entries)) => fx.push(Effect::SaveCatalog(entries)),
+            Ok(None) => {}
+            Err(error) => {
+                if let Some(id) = command {
+                    fx.push(Effect::Reply(id, Err(error)));
+                }
+            }
+        }
+    }
+
+    pub(crate) fn catalog_saved(&mut self, now: Instant, saved: Result<(), Report>, fx: &mut Vec<Effect>) {
+        let Some((edit, touched, next)) = self.games.catalog_saved(saved.is_ok()) else { return };
+        let changed = !touched.is_empty();
+        self.refresh(now, touched, false, fx);
+        match (edit.command, saved) {
+            (Some(id), Ok(())) => fx.push(Effect::Reply(id, Ok(edit.reply))),
+            (Some(id), Err(error)) => fx.push(Effect::Reply(id, Err(error))),
+            (None, Ok(())) => {}
+            (None, Err(error)) => self.problem(None, error, fx),
+        }
+        if changed {
+            self.catalog_changed(fx);
+        }
+        if let Some(entries) = next {
+            fx.push(Effect::SaveCatalog(entries));
+        }
+    }
+
+    pub(crate) fn catalog_loaded(
+        &mut self,
+        now: Instant,
+        loaded: Result<Option<Vec<CatalogEntry>>, Report>,
+        fx: &mut Vec<Effect>,
+    ) {
+        match loaded {
+            // What was known stands: an unreadable catalog is not an empty one.
+            Err(error) => self.problem(None, error, fx),
+            Ok(entries) => {
+                self.problem_solved("catalog");
+                let touched: BTreeSet<GameId> = self.games.catalog_loaded(entries.unwrap_or_default());
+                let changed = !touched.is_empty();
+                self.refresh(now, touched, false, fx);
+                if changed {
+                    self.catalog_changed(fx);
+                }
+            }
+        }
+        if !self.is_started() {
+            self.start_full_scan(fx);
+        }
+    }
+
+    fn catalog_changed(&self, fx: &mut Vec<Effect>) {
+        let entries = self.games.catalog_len() as u64;
+        fx.push(Effect::Emit(PeerEvent::CatalogChanged { entries }));
+    }
+
+    pub(crate) fn hashed(&mut self, now: Instant, game: &GameId, hashed: Hashed, fx: &mut Vec<Effect>) {
+        let end = match hashed {
+            Hashed::Done { manifest_hash, content_hash } => {
+                if self.games.hashed(game, manifest_hash, content_hash) {
+                    fx.push(Effect::Emit(PeerEvent::GameHashed { game: game.clone() }));
+                    self.refresh(now, BTreeSet::from([game.clone()]), true, fx);
+                    HashEnd::Done
+                } else {
+                    // Of another list than is known: one of the two is out of date.
+                    self.start_scan(game, fx);
+                    HashEnd::AfterScan
+                }
+            }
+            Hashed::Changed => {
+                self.stir(now, game);
+                HashEnd::AfterScan
+            }
+            Hashed::Stopped => HashEnd::Again,
+            Hashed::Failed(error) => {
+                self.problem(Some(game.clone()), error, fx);
+                HashEnd::GiveUp
+            }
+        };
+        self.games.hashing_ended(game, end);
+        self.game_is_sound(game);
+    }
+}

@@ -1,0 +1,549 @@
+//! The machine: one input in, ordered effects out. Routes to `peers`, `games`, `ops` and `library`, and joins what one
+//! of them changes to what the others must then do.
+//!
+//! Holds no rule that one of those could hold alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bonfire_proto::limits::{PAGE_LEN_MAX, PROTO_VERSION};
+use bonfire_proto::message::{Control, Goodbye, Hello, LibraryDeltaMsg, LibrarySummaryMsg};
+use bonfire_proto::{GameId, GameSummary, PeerId};
+
+use crate::command::{CatalogEntry, Command, LibraryCommand, NodeCommand, Reply};
+use crate::event::PeerEvent;
+use crate::games::Games;
+use crate::gate::{ScanGate, StartScan};
+use crate::input::{CommandId, Effect, GameFacts, Input, OpId, Persist, ProbeTarget, Resumable, Scanned, Watched};
+use crate::library::{LibraryChange, LocalLibrary, StoredLibrary};
+use crate::ops::Ops;
+use crate::peers::{Peers, PeersChange};
+use crate::report::{ErrorClass, Report};
+use crate::time::Instant;
+use crate::transfers;
+
+/// Between full scans: catches what the watcher missed.
+pub const FULL_SCAN_EVERY: Duration = Duration::from_secs(300);
+/// How long changes of the library are gathered before they are pushed: a folder copied in touches many games at once.
+const PUSH_AFTER: Duration = Duration::from_millis(200);
+
+/// How long a game's folder must have been left alone before it is read, and how long it is waited for at most: while
+/// somebody copies a game in, every look would find another.
+const QUIET_FOR: Duration = Duration::from_millis(500);
+const STIRRED_FOR: Duration = Duration::from_secs(10);
+
+/// What the engine is told once, at start.
+#[derive(Debug)]
+pub struct Setup {
+    /// Who this is.
+    pub me: PeerId,
+    /// Name for people.
+    pub name: String,
+    /// The library as stored.
+    pub library: StoredLibrary,
+    /// Downloads found on the disk.
+    pub resumable: BTreeMap<GameId, Resumable>,
+    /// Addresses to keep trying.
+    pub static_peers: Vec<SocketAddr>,
+}
+
+/// Every decision of one peer.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) me: PeerId,
+    pub(crate) name: String,
+    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) library: LocalLibrary,
+    pub(crate) games: Games,
+    pub(crate) peers: Peers,
+    pub(crate) ops: Ops,
+    /// Entries whose folder is being looked at, by the command that asked.
+    pub(crate) adding: BTreeMap<CommandId, CatalogEntry>,
+    gate: ScanGate,
+    /// Games whose folder is being changed: since when, and when last.
+    stirred: BTreeMap<GameId, (Instant, Instant)>,
+    /// What is wrong at present, by game and code.
+    pub(crate) problems: BTreeMap<(Option<GameId>, String), Report>,
+    push_at: Option<Instant>,
+    full_scan_at: Option<Instant>,
+    hashing_held: bool,
+    started: bool,
+    scanned_once: bool,
+    serving_dirty: bool,
+}
+
+impl Engine {
+    /// The engine at start, before anything was heard.
+    #[must_use]
+    pub fn new(now: Instant, setup: Setup) -> Self {
+        let mut peers = Peers::new(setup.me);
+        let mut problems = BTreeMap::new();
+        for addr in setup.static_peers {
+            if let Err(error) = peers.add_static(now, addr) {
+                problems.insert((None, error.code.clone()), error);
+            }
+        }
+        Self {
+            me: setup.me,
+            name: setup.name,
+            listen: None,
+            library: LocalLibrary::restore(setup.library),
+            games: Games::default(),
+            peers,
+            ops: Ops::new(setup.resumable),
+            adding: BTreeMap::new(),
+            gate: ScanGate::new(),
+            stirred: BTreeMap::new(),
+            problems,
+            push_at: None,
+            full_scan_at: None,
+            hashing_held: false,
+            started: false,
+            scanned_once: false,
+            serving_dirty: true,
+        }
+    }
+
+    /// Takes in one input. The effects are to be carried out in order; `Persist` is durable before any later one runs.
+    pub fn handle(&mut self, now: Instant, input: Input) -> Vec<Effect> {
+        let mut fx = Vec::new();
+        match input {
+            Input::Command(id, command) => self.command(now, id, command, &mut fx),
+            Input::Listening(addr) => {
+                self.listen = Some(addr);
+                fx.push(Effect::LoadCatalog);
+            }
+            Input::Discovery(seen) => {
+                if let Some(error) = self.peers.discovered(now, seen) {
+                    self.problem(None, error, &mut fx);
+                }
+            }
+            Input::Conn(input) => {
+                let mine = self.hello();
+                let changes = self.peers.conn(now, input, &mine, &mut fx);
+                self.peers_changed(&changes, &mut fx);
+            }
+            Input::Scanned(scanned) => self.scanned(now, scanned, &mut fx),
+            Input::Watched(seen) => self.watched(now, seen, &mut fx),
+            Input::CatalogLoaded(loaded) => self.catalog_loaded(now, loaded, &mut fx),
+            Input::CatalogSaved(saved) => self.catalog_saved(now, saved, &mut fx),
+            Input::CatalogPrepared(id, prepared) => self.catalog_prepared(id, prepared, &mut fx),
+            Input::Hashed(game, hashed) => self.hashed(now, &game, hashed, &mut fx),
+            Input::Op(op, input) => self.op(op, input, &mut fx),
+            Input::Probed(id, results) => fx.push(Effect::Reply(id, Ok(Reply::Probed { results }))),
+            Input::Deadline => {}
+        }
+        self.due(now, &mut fx);
+        fx
+    }
+
+    /// When `Input::Deadline` is wanted next, and why.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<(Instant, &'static str)> {
+        [
+            self.push_at.map(|at| (at, "push library")),
+            self.full_scan_at.map(|at| (at, "full scan")),
+            self.stirred.values().map(quiet_at).min().map(|at| (at, "read a game")),
+            self.peers.next_deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// What this peer says of itself at present.
+    #[must_use]
+    pub fn hello(&self) -> Hello {
+        let summary = self.library.summary();
+        Hello {
+            peer_id: self.me,
+            proto_ver: PROTO_VERSION,
+            listen_addr: self.listen.map(|a| a.to_string()).unwrap_or_default(),
+            library_epoch: summary.library_epoch,
+            library_rev: summary.library_rev,
+            library_digest: summary.library_digest,
+            features: BTreeSet::new(),
+            name: self.name.clone(),
+        }
+    }
+
+    /// The library, for answering requests.
+    #[must_use]
+    pub fn library(&self) -> &LocalLibrary {
+        &self.library
+    }
+
+    /// Whether what may be served differs from when this was last asked.
+    pub fn take_serving_dirty(&mut self) -> bool {
+        std::mem::take(&mut self.serving_dirty)
+    }
+
+    fn command(&mut self, now: Instant, id: CommandId, command: Command, fx: &mut Vec<Effect>) {
+        match command {
+            Command::Library(LibraryCommand::Rescan { games }) => {
+                if games.is_empty() {
+                    self.start_full_scan(fx);
+                }
+                for game in games {
+                    self.start_scan(&game, fx);
+                }
+                fx.push(Effect::Reply(id, Ok(Reply::Done)));
+            }
+            Command::Library(command) => self.catalog_command(id, command, fx),
+            Command::Transfers(command) => self.transfer_command(now, id, command, fx),
+            Command::Peer(NodeCommand::AddPeer { addr }) => {
+                let added = self.peers.add_static(now, addr).map(|()| Reply::Done);
+                fx.push(Effect::Reply(id, added));
+            }
+            Command::Peer(NodeCommand::Probe) => {
+                let targets = self
+                    .peers
+                    .iter()
+                    .filter_map(|(peer, p)| {
+                        let link = p.link?;
+                        Some(ProbeTarget { peer: *peer, name: p.name.clone(), conn: link.conn, addr: p.addr? })
+                    })
+                    .collect();
+                fx.push(Effect::Probe(id, targets));
+            }
+            Command::Peer(NodeCommand::ShutDown) => {
+                for (_, conn) in self.peers.connected() {
+                    fx.push(Effect::Send(conn, Control::Goodbye(Goodbye { peer_id: self.me })));
+                }
+                fx.push(Effect::Reply(id, Ok(Reply::Done)));
+                fx.push(Effect::Stop);
+            }
+        }
+    }
+
+    pub(crate) fn is_started(&self) -> bool {
+        self.started
+    }
+
+    fn peers_changed(&mut self, changes: &[PeersChange], fx: &mut Vec<Effect>) {
+        let mut offers_changed = false;
+        for change in changes {
+            match change {
+                PeersChange::Appeared(peer) => {
+                    offers_changed = true;
+                    if let Some(p) = self.peers.get(peer) {
+                        fx.push(Effect::Emit(PeerEvent::PeerAppeared {
+                            peer: *peer,
+                            name: p.name.clone(),
+                            addr: p.addr.map(|a| a.to_string()).unwrap_or_default(),
+                        }));
+                    }
+                    self.summarise_to(peer, fx);
+                }
+                PeersChange::Rewired(peer) => {
+                    offers_changed = true;
+                    self.summarise_to(peer, fx);
+                }
+                PeersChange::Moved(peer) => {
+                    let addr = self.peers.get(peer).and_then(|p| p.addr).map(|a| a.to_string()).unwrap_or_default();
+                    fx.push(Effect::Emit(PeerEvent::PeerMoved { peer: *peer, addr }));
+                }
+                PeersChange::Lost(peer, reason) => {
+                    offers_changed = true;
+                    fx.push(Effect::Emit(PeerEvent::PeerLost { peer: *peer, reason: reason.clone() }));
+                }
+                PeersChange::Refused(addr, error) => {
+                    fx.push(Effect::Emit(PeerEvent::PeerRefused { addr: addr.clone(), error: error.clone() }));
+                }
+                PeersChange::Library { peer, by, changed, removed } => {
+                    if changed.is_empty() && removed.is_empty() {
+                        continue;
+                    }
+                    offers_changed = true;
+                    let library_rev = self.peers.get(peer).map_or(0, |p| p.library.rev());
+                    fx.push(Effect::Emit(PeerEvent::RemoteLibraryChanged {
+                        peer: *peer,
+                        library_rev,
+                        by: (*by).to_owned(),
+                        changed: changed.clone(),
+                        removed: removed.clone(),
+                    }));
+                }
+            }
+        }
+        if offers_changed {
+            self.offers_changed(fx);
+        }
+    }
+
+    /// A newcomer gets a summary; what it told in its hello it need not be told again.
+    fn summarise_to(&mut self, peer: &PeerId, fx: &mut Vec<Effect>) {
+        if let Some(link) = self.peers.get(peer).and_then(|p| p.link) {
+            let summary = self.library.summary();
+            self.peers.told(peer, summary.library_rev);
+            let message = LibrarySummaryMsg { peer_id: self.me, summary };
+            fx.push(Effect::Send(link.conn, Control::LibrarySummary(message)));
+        }
+    }
+
+    fn watched(&mut self, now: Instant, seen: Watched, fx: &mut Vec<Effect>) {
+        match seen {
+            Watched::Game(game) => self.stir(now, &game),
+            Watched::Catalog => fx.push(Effect::LoadCatalog),
+            Watched::Everything => self.start_full_scan(fx),
+            Watched::Failed(error) => self.problem(None, error, fx),
+        }
+    }
+
+    /// Has a game's folder read once it is quiet. The changes that an operation makes are read when it settles.
+    pub(crate) fn stir(&mut self, now: Instant, game: &GameId) {
+        if self.ops.of_game(game).is_none_or(|op| op.outcome.is_some()) {
+            self.stirred.entry(game.clone()).or_insert((now, now)).1 = now;
+        }
+    }
+
+    pub(crate) fn start_scan(&mut self, game: &GameId, fx: &mut Vec<Effect>) {
+        // An operation whose work is over waits for just such a scan.
+        let active = self.ops.of_game(game).is_some_and(|op| op.outcome.is_none());
+        self.stirred.remove(game);
+        let start = self.gate.changed(game, active);
+        push_scans(start, fx);
+    }
+
+    pub(crate) fn start_full_scan(&mut self, fx: &mut Vec<Effect>) {
+        // What was still being changed is stirred again by the next change.
+        self.stirred.clear();
+        let start = self.gate.full_changed();
+        push_scans(start, fx);
+    }
+
+    fn scanned(&mut self, now: Instant, scanned: Scanned, fx: &mut Vec<Effect>) {
+        match &scanned.scope {
+            None => push_scans(self.gate.full_finished(), fx),
+            Some(game) => push_scans(self.gate.finished(game), fx),
+        }
+        // What this scan settles: operations whose work is over, unless a newer look at their folder is under way.
+        let settled: Vec<(OpId, GameId)> = self
+            .ops
+            .iter()
+            .filter(|(_, op)| op.outcome.is_some())
+            .filter(|(_, op)| scanned.scope.as_ref().is_none_or(|g| *g == op.game))
+            .filter(|(_, op)| !self.gate.is_waiting_for(&op.game))
+            .map(|(id, op)| (id, op.game.clone()))
+            .collect();
+        let mut touched = BTreeSet::new();
+        let readable = scanned.games.is_ok();
+        match scanned.games {
+            // Not an empty library: what was known stands until the folder can be read again. An operation is let go all
+            // the same; the problem stands.
+            Err(error) => self.problem(scanned.scope.clone(), error, fx),
+            Ok(mut found) => {
+                self.keep_active(scanned.scope.as_ref(), &settled, &mut found);
+                if scanned.scope.is_none() {
+                    self.problem_solved("games_folder");
+                    self.folder_problems(&scanned.problems, fx);
+                }
+                // A game under way is stored by the scan that settles it.
+                touched = scanned.walked.into_iter().filter(|g| found.contains_key(g)).collect();
+                touched.retain(|g| self.ops.of_game(g).is_none());
+                let read: Vec<GameId> = found.keys().cloned().collect();
+                touched.extend(self.games.scanned(scanned.scope.as_ref(), found));
+                for game in read {
+                    self.game_is_sound(&game);
+                }
+                if scanned.scope.is_none() {
+                    // What is wrong with them stays shown until a hash succeeds.
+                    self.games.retry_given_up();
+                }
+            }
+        }
+        if scanned.scope.is_none() {
+            // After a failure too: the folder may be there again by then.
+            self.full_scan_at = Some(now + FULL_SCAN_EVERY);
+        }
+        let first = !self.started && scanned.scope.is_none();
+        if readable && scanned.scope.is_none() && !self.scanned_once {
+            // What vanished while this peer did not run is in the stored library and nowhere else.
+            touched.extend(self.library.games().map(|g| g.id.clone()));
+            self.scanned_once = true;
+        }
+        let ended: Vec<_> = settled.iter().filter_map(|(id, _)| self.ops.end(*id).map(|op| (*id, op))).collect();
+        touched.extend(ended.iter().map(|(_, op)| op.game.clone()));
+        self.refresh(now, touched, true, fx);
+        if !ended.is_empty() {
+            self.ops_changed(fx);
+        }
+        for (id, op) in ended {
+            fx.extend(transfers::outcome_event(id, op).map(Effect::Emit));
+        }
+        if first {
+            self.started = true;
+            let listen_addr = self.listen.map(|a| a.to_string()).unwrap_or_default();
+            fx.push(Effect::Emit(PeerEvent::Started { peer: self.me, listen_addr }));
+            fx.push(Effect::Announce);
+            self.resume_all(fx);
+        }
+    }
+
+    /// Leaves games under way as they were known: a scan reads them as they happen to be, and their own settling scan
+    /// tells.
+    fn keep_active(
+        &self,
+        scope: Option<&GameId>,
+        settled: &[(OpId, GameId)],
+        found: &mut BTreeMap<GameId, Option<GameFacts>>,
+    ) {
+        for (_, op) in self.ops.iter().filter(|(id, _)| settled.iter().all(|(s, _)| s != id)) {
+            found.remove(&op.game);
+            // Without scope a game that is not named counts as gone.
+            if scope.is_none()
+                && let Some(facts) = self.games.facts(&op.game)
+            {
+                found.insert(op.game.clone(), Some(facts.clone()));
+            }
+        }
+    }
+
+    /// Makes the library say what the games are: persists, announces and pushes when something differs. With
+    /// `reindex` the index entries of these games are stored too.
+    pub(crate) fn refresh(&mut self, now: Instant, games: BTreeSet<GameId>, reindex: bool, fx: &mut Vec<Effect>) {
+        // Before the first scan nothing is known of the folder, and what is not known has not changed.
+        if games.is_empty() || !self.scanned_once {
+            return;
+        }
+        self.serving_dirty = true;
+        let seen: BTreeMap<GameId, Option<GameSummary>> =
+            games.iter().map(|g| (g.clone(), self.games.summary(g, self.ops.kind_of(g)))).collect();
+        let change = self.library.propose(&seen);
+        let (index, gone) = if reindex {
+            games.into_iter().partition(|g| self.games.facts(g).is_some())
+        } else {
+            (Vec::new(), Vec::new())
+        };
+        if change.is_none() && index.is_empty() && gone.is_empty() {
+            return;
+        }
+        fx.push(Effect::Persist(Persist { change: change.clone(), index, gone }));
+        if let Some(change) = change {
+            self.library_changed(now, &change, fx);
+        }
+    }
+
+    fn library_changed(&mut self, now: Instant, change: &LibraryChange, fx: &mut Vec<Effect>) {
+        self.library.apply(change);
+        let ids = |games: &[GameSummary]| games.iter().map(|g| g.id.clone()).collect();
+        fx.push(Effect::Emit(PeerEvent::LocalLibraryChanged {
+            library_rev: change.to_rev,
+            added: ids(&change.added),
+            updated: ids(&change.updated),
+            removed: change.removed.clone(),
+        }));
+        if self.push_at.is_none() {
+            self.push_at = Some(now + PUSH_AFTER);
+        }
+    }
+
+    fn due(&mut self, now: Instant, fx: &mut Vec<Effect>) {
+        if self.push_at.is_some_and(|at| at <= now) {
+            self.push_at = None;
+            self.push_library(fx);
+            if self.started {
+                fx.push(Effect::Announce);
+            }
+        }
+        if self.full_scan_at.is_some_and(|at| at <= now) {
+            self.full_scan_at = Some(now + FULL_SCAN_EVERY);
+            self.start_full_scan(fx);
+        }
+        let quiet: Vec<GameId> =
+            self.stirred.iter().filter(|(_, s)| quiet_at(s) <= now).map(|(g, _)| g.clone()).collect();
+        for game in quiet {
+            self.start_scan(&game, fx);
+        }
+        let mine = self.hello();
+        let changes = self.peers.due(now, &mine, fx);
+        self.peers_changed(&changes, fx);
+        self.hash_next(fx);
+    }
+
+    fn push_library(&mut self, fx: &mut Vec<Effect>) {
+        let summary = self.library.summary();
+        let behind: Vec<_> = self
+            .peers
+            .iter()
+            .filter_map(|(id, p)| {
+                p.link.filter(|_| p.told_rev < summary.library_rev).map(|l| (*id, l.conn, p.told_rev))
+            })
+            .collect();
+        for (peer, conn, told) in behind {
+            let delta = self.library.delta_since(summary.library_epoch, told).filter(|d| {
+                // About 500 bytes a game: beyond a page the other side asks for what it needs in pages.
+                (d.added.len() + d.updated.len() + d.removed.len()) * 512 < PAGE_LEN_MAX
+            });
+            let message = match delta {
+                Some(delta) => Control::LibraryDelta(LibraryDeltaMsg { peer_id: self.me, delta }),
+                None => Control::LibrarySummary(LibrarySummaryMsg { peer_id: self.me, summary: summary.clone() }),
+            };
+            fx.push(Effect::Send(conn, message));
+            self.peers.told(&peer, summary.library_rev);
+        }
+    }
+
+    /// Gives the next game to the background hasher, and holds it still while bytes move.
+    pub(crate) fn hash_next(&mut self, fx: &mut Vec<Effect>) {
+        let hold = self.ops.is_transferring();
+        if hold != self.hashing_held {
+            self.hashing_held = hold;
+            fx.push(Effect::HoldHashing(hold));
+        }
+        if !hold && self.started {
+            let ops = &self.ops;
+            if let Some(game) = self.games.next_to_hash(|g| ops.of_game(g).is_some()) {
+                fx.push(Effect::Hash(game));
+            }
+        }
+    }
+
+    pub(crate) fn problem_solved(&mut self, code: &str) {
+        self.problems.remove(&(None, code.to_owned()));
+    }
+
+    /// Drops what was wrong with a game, unless it still cannot be hashed as it is.
+    pub(crate) fn game_is_sound(&mut self, game: &GameId) {
+        if !self.problems.is_empty() && !self.games.is_given_up(game) {
+            self.problems.retain(|(of, _), _| of.as_ref() != Some(game));
+        }
+    }
+
+    pub(crate) fn problem(&mut self, game: Option<GameId>, error: Report, fx: &mut Vec<Effect>) {
+        let key = (game.clone(), error.code.clone());
+        if self.problems.get(&key) != Some(&error) {
+            self.problems.insert(key, error.clone());
+            fx.push(Effect::Emit(PeerEvent::ProblemFound { game, error }));
+        }
+    }
+
+    fn folder_problems(&mut self, found: &[String], fx: &mut Vec<Effect>) {
+        const CODE: &str = "unusable_folders";
+        if found.is_empty() {
+            self.problem_solved(CODE);
+            return;
+        }
+        let shown = found.iter().take(5).cloned().collect::<Vec<_>>().join("; ");
+        let error = Report::new(
+            ErrorClass::Environment,
+            CODE,
+            format!("{} entries of the games folder cannot be games: {shown}", found.len()),
+        )
+        .hint("rename them: a game's folder needs a plain name that every system can store");
+        self.problem(None, error, fx);
+    }
+}
+
+fn push_scans(starts: impl IntoIterator<Item = StartScan>, fx: &mut Vec<Effect>) {
+    fx.extend(starts.into_iter().map(|start| match start {
+        StartScan::Full => Effect::Scan(None),
+        StartScan::Game(game) => Effect::Scan(Some(game)),
+    }));
+}
+
+/// When a folder that is being changed is read all the same.
+fn quiet_at((since, last): &(Instant, Instant)) -> Instant {
+    (*last + QUIET_FOR).min(*since + STIRRED_FOR)
+}

@@ -1,0 +1,303 @@
+//! What lies in the games folder, and what of it is told to others.
+//!
+//! Owns the facts of the last scan, the catalog, the queue of games still to be hashed, and the rule that turns facts
+//! into a line of the library. Revisions are `library`'s; operations are `ops`'.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bonfire_proto::limits::LIBRARY_GAMES_MAX;
+use bonfire_proto::{Availability, GameId, GameSummary, text};
+
+use crate::command::CatalogEntry;
+use crate::input::{CommandId, GameFacts};
+use crate::report::{ErrorClass, Report};
+use crate::snapshot::OperationKind;
+
+/// Most edits of the catalog that wait for their turn; a person makes one at a time.
+const EDITS_MAX: usize = 256;
+
+/// A change of the catalog that waits to be made durable.
+#[derive(Debug, Clone)]
+pub struct CatalogEdit {
+    /// Whom to answer; nobody for an entry that a download brings.
+    pub command: Option<CommandId>,
+    /// Entries to put in or replace.
+    pub put: Vec<CatalogEntry>,
+    /// Game to take out.
+    pub remove: Option<GameId>,
+    /// What to answer once durable.
+    pub reply: crate::command::Reply,
+}
+
+/// What is next for a game that was hashed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HashEnd {
+    /// Nothing.
+    Done,
+    /// Hash it again when its turn comes.
+    Again,
+    /// Hash it again once its folder was read again.
+    AfterScan,
+    /// Leave it alone until its facts change.
+    GiveUp,
+}
+
+/// The games folder as the engine knows it.
+#[derive(Debug, Default)]
+pub struct Games {
+    facts: BTreeMap<GameId, GameFacts>,
+    catalog: BTreeMap<GameId, CatalogEntry>,
+    edits: VecDeque<CatalogEdit>,
+    saving: bool,
+    to_hash: VecDeque<GameId>,
+    hashing: Option<GameId>,
+    /// Games that could not be hashed as they are; tried again when their facts change and after each full scan.
+    unhashable: BTreeSet<GameId>,
+    /// Games that changed while they were hashed; tried again when their folder was read again.
+    to_read_again: BTreeSet<GameId>,
+}
+
+impl Games {
+    /// Facts of a game that is there.
+    #[must_use]
+    pub fn facts(&self, game: &GameId) -> Option<&GameFacts> {
+        self.facts.get(game)
+    }
+
+    /// Every game that is there or in the catalog, by id.
+    #[must_use]
+    pub fn ids(&self) -> BTreeSet<GameId> {
+        self.facts.keys().chain(self.catalog.keys()).cloned().collect()
+    }
+
+    /// Games that are there.
+    pub fn present(&self) -> impl Iterator<Item = (&GameId, &GameFacts)> {
+        self.facts.iter()
+    }
+
+    /// Whether the catalog lists a game.
+    #[must_use]
+    pub fn in_catalog(&self, game: &GameId) -> bool {
+        self.catalog.contains_key(game)
+    }
+
+    /// Number of catalog entries.
+    #[must_use]
+    pub fn catalog_len(&self) -> usize {
+        self.catalog.len()
+    }
+
+    /// Name for people: the catalog's, else the id.
+    #[must_use]
+    pub fn name(&self, game: &GameId) -> String {
+        self.catalog.get(game).map_or_else(|| game.to_string(), |e| e.name.clone())
+    }
+
+    /// The line of the library for a game, or `None` when it is not listed. `active` is the operation on it.
+    #[must_use]
+    pub fn summary(&self, game: &GameId, active: Option<OperationKind>) -> Option<GameSummary> {
+        let facts = self.facts.get(game)?;
+        if !facts.downloaded && !facts.installed && active != Some(OperationKind::Download) {
+            return None;
+        }
+        Some(GameSummary {
+            id: game.clone(),
+            name: text::clean(&self.name(game)),
+            eti_version: facts.version.clone(),
+            size: facts.size,
+            downloaded: facts.downloaded,
+            installed: facts.installed,
+            manifest_hash: facts.manifest_hash,
+            content_hash: facts.content_hash,
+            availability: self.availability(game, active),
+        })
+    }
+
+    /// Whether a game can be had from here.
+    #[must_use]
+    pub fn availability(&self, game: &GameId, active: Option<OperationKind>) -> Availability {
+        match active {
+            Some(OperationKind::Download) => Availability::Downloading,
+            Some(OperationKind::Remove | OperationKind::Verify) => Availability::LocalOnly,
+            None if self.in_catalog(game) && self.facts.get(game).is_some_and(|f| f.downloaded) => Availability::Ready,
+            None => Availability::LocalOnly,
+        }
+    }
+
+    /// Takes in what a scan found. Returns the games whose facts changed or went.
+    pub fn scanned(&mut self, scope: Option<&GameId>, found: BTreeMap<GameId, Option<GameFacts>>) -> BTreeSet<GameId> {
+        let mut touched = BTreeSet::new();
+        let mut read_again: Vec<GameId> = found.keys().filter(|g| self.to_read_again.contains(*g)).cloned().collect();
+        if scope.is_none() {
+            let gone: Vec<_> = self.facts.keys().filter(|id| !found.contains_key(*id)).cloned().collect();
+            for id in gone {
+                self.facts.remove(&id);
+                touched.insert(id);
+            }
+        }
+        for (id, facts) in found {
+            let changed = match facts {
+                None => self.facts.remove(&id).is_some(),
+                Some(f) => {
+                    let same = self.facts.get(&id) == Some(&f);
+                    if !same {
+                        self.facts.insert(id.clone(), f);
+                    }
+                    !same
+                }
+            };
+            if changed {
+                self.unhashable.remove(&id);
+                touched.insert(id);
+            }
+        }
+        read_again.extend(touched.iter().cloned());
+        for id in &read_again {
+            self.to_read_again.remove(id);
+            self.queue_hash(id);
+        }
+        touched
+    }
+
+    /// Notes a game's content as known, when it is still the one that was hashed.
+    pub fn hashed(
+        &mut self,
+        game: &GameId,
+        manifest_hash: bonfire_proto::ManifestHash,
+        content_hash: bonfire_proto::ContentHash,
+    ) -> bool {
+        match self.facts.get_mut(game) {
+            Some(f) if f.manifest_hash == manifest_hash => {
+                f.content_hash = Some(content_hash);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Ends the hashing under way.
+    pub fn hashing_ended(&mut self, game: &GameId, end: HashEnd) {
+        if self.hashing.as_ref() == Some(game) {
+            self.hashing = None;
+        }
+        match end {
+            // Of a list that is not this one any more: the content is as unknown as before.
+            HashEnd::Done | HashEnd::Again => self.queue_hash(game),
+            HashEnd::AfterScan => {
+                self.to_read_again.insert(game.clone());
+            }
+            HashEnd::GiveUp => {
+                self.unhashable.insert(game.clone());
+            }
+        }
+    }
+
+    /// Whether a game cannot be hashed as it is.
+    #[must_use]
+    pub fn is_given_up(&self, game: &GameId) -> bool {
+        self.unhashable.contains(game)
+    }
+
+    /// Queues what could not be hashed once more: a file that another program held is free again some time.
+    pub fn retry_given_up(&mut self) {
+        for game in std::mem::take(&mut self.unhashable) {
+            self.queue_hash(&game);
+        }
+    }
+
+    /// The game to hash next, if none is being hashed. Games with an active operation are passed over.
+    pub fn next_to_hash(&mut self, is_active: impl Fn(&GameId) -> bool) -> Option<GameId> {
+        if self.hashing.is_some() {
+            return None;
+        }
+        let at = self.to_hash.iter().position(|g| !is_active(g))?;
+        let game = self.to_hash.remove(at)?;
+        self.hashing = Some(game.clone());
+        Some(game)
+    }
+
+    fn queue_hash(&mut self, game: &GameId) {
+        let wanted = self.facts.get(game).is_some_and(|f| f.downloaded && f.content_hash.is_none());
+        if wanted
+            && !self.unhashable.contains(game)
+            && !self.to_read_again.contains(game)
+            && self.hashing.as_ref() != Some(game)
+            && !self.to_hash.contains(game)
+        {
+            self.to_hash.push_back(game.clone());
+        }
+    }
+
+    /// Replaces the catalog with what the file says. Returns the games whose entry changed.
+    pub fn catalog_loaded(&mut self, entries: Vec<CatalogEntry>) -> BTreeSet<GameId> {
+        let new: BTreeMap<_, _> = entries.into_iter().map(|e| (e.id.clone(), clean_entry(e))).collect();
+        let touched = self
+            .catalog
+            .iter()
+            .chain(&new)
+            .filter(|(id, _)| self.catalog.get(*id) != new.get(*id))
+            .map(|(id, _)| id.clone())
+            .collect();
+        self.catalog = new;
+        touched
+    }
+
+    /// Queues an edit. Returns the entries to save, when nothing else is being saved.
+    ///
+    /// # Errors
+    /// When too many edits wait, or the catalog would hold more than `LIBRARY_GAMES_MAX` games.
+    pub fn edit_catalog(&mut self, edit: CatalogEdit) -> Result<Option<Vec<CatalogEntry>>, Report> {
+        // One that a download brings is bounded by the downloads.
+        if self.edits.len() >= EDITS_MAX && edit.command.is_some() {
+            return Err(
+                Report::new(ErrorClass::Refused, "busy", "too many changes of the catalog are waiting").retryable()
+            );
+        }
+        let waiting: usize = self.edits.iter().map(|e| e.put.len()).sum();
+        if self.after(&edit).len() + waiting > LIBRARY_GAMES_MAX {
+            // A catalog beyond it could be saved and never be read again.
+            return Err(Report::new(
+                ErrorClass::Refused,
+                "catalog_full",
+                format!("a catalog holds at most {LIBRARY_GAMES_MAX} games"),
+            ));
+        }
+        self.edits.push_back(edit);
+        Ok(self.next_save())
+    }
+
+    /// Ends the save under way: the edit, the games it touched when it held, and what to save next.
+    pub fn catalog_saved(&mut self, held: bool) -> Option<(CatalogEdit, BTreeSet<GameId>, Option<Vec<CatalogEntry>>)> {
+        self.saving = false;
+        let edit = self.edits.pop_front()?;
+        let touched = if held { self.catalog_loaded(self.after(&edit)) } else { BTreeSet::new() };
+        let next = self.next_save();
+        Some((edit, touched, next))
+    }
+
+    fn next_save(&mut self) -> Option<Vec<CatalogEntry>> {
+        if self.saving {
+            return None;
+        }
+        let entries = self.after(self.edits.front()?);
+        self.saving = true;
+        Some(entries)
+    }
+
+    fn after(&self, edit: &CatalogEdit) -> Vec<CatalogEntry> {
+        let mut catalog = self.catalog.clone();
+        if let Some(id) = &edit.remove {
+            catalog.remove(id);
+        }
+        for e in &edit.put {
+            catalog.insert(e.id.clone(), clean_entry(e.clone()));
+        }
+        catalog.into_values().collect()
+    }
+}
+
+fn clean_entry(entry: CatalogEntry) -> CatalogEntry {
+    let name = text::clean(entry.name.trim());
+    let name = if name.is_empty() { entry.id.to_string() } else { name };
+    CatalogEntry { id: entry.id, name }
+}

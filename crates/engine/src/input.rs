@@ -1,0 +1,383 @@
+//! What the engine hears and what it wants done: the two vocabularies between it and the shell. Types only.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use bonfire_proto::message::{Control, Hello, LibraryDelta, Request};
+use bonfire_proto::{CloseCode, ContentHash, GameId, ManifestHash, PeerId};
+
+use crate::command::{CatalogEntry, Command, ProbeOutcome, Reply};
+use crate::event::PeerEvent;
+use crate::library::LibraryChange;
+use crate::offers::Target;
+use crate::remote::Assembled;
+use crate::report::Report;
+use crate::snapshot::Phase;
+
+/// Pairs a command with its reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CommandId(pub u64);
+
+/// One connection, as the shell numbers them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId(pub u64);
+
+/// One attempt to connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DialId(pub u64);
+
+/// One operation. Counted from 1 since the peer started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpId(pub u64);
+
+/// Everything that the engine can hear.
+#[derive(Debug)]
+pub enum Input {
+    /// A front end asks.
+    Command(CommandId, Command),
+    /// The listener is bound.
+    Listening(SocketAddr),
+    /// Discovery saw something. Hints, never proof.
+    Discovery(Discovered),
+    /// Something about a connection.
+    Conn(ConnInput),
+    /// The games folder was read.
+    Scanned(Scanned),
+    /// The watcher saw a change.
+    Watched(Watched),
+    /// The catalog file was read; `None` when there is none.
+    CatalogLoaded(Result<Option<Vec<CatalogEntry>>, Report>),
+    /// The catalog was made durable as asked, or was not.
+    CatalogSaved(Result<(), Report>),
+    /// A folder was looked at (and given a sentinel, when it had none) for the catalog.
+    CatalogPrepared(CommandId, Result<PreparedEntry, Report>),
+    /// A game was hashed, or was not.
+    Hashed(GameId, Hashed),
+    /// Something about an operation.
+    Op(OpId, OpInput),
+    /// Peers answered a probe.
+    Probed(CommandId, Vec<ProbeOutcome>),
+    /// The time of `next_deadline` has come.
+    Deadline,
+}
+
+/// What discovery saw.
+#[derive(Debug, Clone)]
+pub enum Discovered {
+    /// A peer announces itself.
+    Found {
+        /// Who it claims to be.
+        peer: PeerId,
+        /// Its listener, best first.
+        addrs: Vec<SocketAddr>,
+        /// Protocol version.
+        proto_ver: u32,
+    },
+    /// A peer's announcement ended.
+    Lost {
+        /// Who.
+        peer: PeerId,
+    },
+    /// Discovery does not work.
+    Failed(Report),
+}
+
+/// Something about a connection.
+#[derive(Debug)]
+pub enum ConnInput {
+    /// Hellos were exchanged (dialled) or the other side's was read (accepted).
+    Arrived {
+        /// The connection.
+        conn: ConnId,
+        /// Who the certificate proves it to be.
+        proven: PeerId,
+        /// The attempt, when we dialled.
+        dial: Option<DialId>,
+        /// What it says.
+        hello: Hello,
+        /// Where its packets come from.
+        remote: SocketAddr,
+    },
+    /// A message on the control stream.
+    Message(ConnId, Control),
+    /// A sign of life other than a control message.
+    Active(ConnId),
+    /// What a library request brought.
+    Library(ConnId, Result<LibraryAnswer, Report>),
+    /// The connection is over.
+    Closed(ConnId, String),
+    /// An attempt failed.
+    DialFailed(DialId, Report),
+}
+
+/// What a library request brought.
+#[derive(Debug)]
+pub enum LibraryAnswer {
+    /// Changes.
+    Delta(LibraryDelta),
+    /// The whole library.
+    Snapshot(Assembled),
+}
+
+/// What a look at the games folder found.
+#[derive(Debug)]
+pub struct Scanned {
+    /// The game that was read; `None` for all of them.
+    pub scope: Option<GameId>,
+    /// Facts of each game read; `None` for one that is not there. With scope `None`, games not named are gone.
+    pub games: Result<BTreeMap<GameId, Option<GameFacts>>, Report>,
+    /// Games whose files were listed anew because their folder is not as it was: what is stored of them is out of date
+    /// even when their facts are the same.
+    pub walked: BTreeSet<GameId>,
+    /// What is wrong with the folder itself: names that are no game ids, names that collide.
+    pub problems: Vec<String>,
+}
+
+/// What the folder of one game says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GameFacts {
+    /// Version that the sentinel states.
+    pub version: String,
+    /// Bytes.
+    pub size: u64,
+    /// Files.
+    pub files: u64,
+    /// Whether the sentinel is a regular file.
+    pub downloaded: bool,
+    /// Whether `local/` is a directory.
+    pub installed: bool,
+    /// Hash of the file list.
+    pub manifest_hash: ManifestHash,
+    /// Hash of the content, when every file's hash is known.
+    pub content_hash: Option<ContentHash>,
+    /// What it was downloaded as, when Bonfire downloaded it: what `verify` compares with.
+    pub expected: Option<(ManifestHash, ContentHash)>,
+    /// What is wrong with it.
+    pub problems: Vec<String>,
+}
+
+/// What the watcher saw.
+#[derive(Debug, Clone)]
+pub enum Watched {
+    /// Something in a game's folder.
+    Game(GameId),
+    /// The catalog.
+    Catalog,
+    /// Anything: look at everything.
+    Everything,
+    /// Watching does not work; the periodic scan remains.
+    Failed(Report),
+}
+
+/// A folder ready for the catalog.
+#[derive(Debug, Clone)]
+pub struct PreparedEntry {
+    /// Version that the sentinel states.
+    pub version: String,
+    /// Whether the sentinel was written.
+    pub sentinel_written: bool,
+}
+
+/// What came of hashing a game.
+#[derive(Debug)]
+pub enum Hashed {
+    /// Every file was read.
+    Done {
+        /// List that was hashed.
+        manifest_hash: ManifestHash,
+        /// Its content.
+        content_hash: ContentHash,
+    },
+    /// A file changed while it was read; the game has to be read again.
+    Changed,
+    /// Told to stop.
+    Stopped,
+    /// Could not be read.
+    Failed(Report),
+}
+
+/// Something about an operation.
+#[derive(Debug)]
+pub enum OpInput {
+    /// It entered a phase.
+    Phase(Phase),
+    /// It gave up a source.
+    SourceDropped(PeerId, Report),
+    /// It has no usable source and waits for `SetSources`.
+    Starved(Report),
+    /// It is over.
+    Finished(OpOutcome),
+}
+
+/// How an operation ended.
+#[derive(Debug)]
+pub enum OpOutcome {
+    /// The game is complete, verified and marked.
+    Downloaded {
+        /// Version that is here.
+        version: String,
+        /// Bytes over the network.
+        fetched: u64,
+        /// Bytes verified on the disk.
+        reused: u64,
+    },
+    /// Cancelled and swept.
+    Swept {
+        /// Files removed.
+        removed: u64,
+        /// Files left because nobody can prove that they are ours.
+        kept: Vec<String>,
+    },
+    /// Downloaded files were removed.
+    Removed,
+    /// Read, compared and, where needed, repaired.
+    Verified {
+        /// Bytes read.
+        checked: u64,
+        /// Files that did not match.
+        bad: Vec<String>,
+        /// Bytes fetched anew.
+        repaired: u64,
+    },
+    /// It failed.
+    Failed {
+        /// Why.
+        error: Report,
+        /// Whether verified chunks were kept, so that another `get` goes on from there.
+        resumable: bool,
+    },
+}
+
+/// A download found on the disk at start, or left there by a failure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resumable {
+    /// What it leads to.
+    pub target: Target,
+}
+
+/// Everything that the engine can want.
+#[derive(Debug)]
+pub enum Effect {
+    /// Make durable before any later effect of the batch runs. If that fails the peer stops.
+    Persist(Persist),
+    /// Connect to one of these addresses, say hello, read the answer.
+    Dial {
+        /// The attempt.
+        dial: DialId,
+        /// Addresses, best first.
+        addrs: Vec<SocketAddr>,
+        /// Who must answer; anyone when unknown.
+        expect: Option<PeerId>,
+        /// What to say.
+        hello: Hello,
+    },
+    /// Answer an accepted connection's hello; its control stream is live from here on.
+    Accept(ConnId, Hello),
+    /// Send on the control stream.
+    Send(ConnId, Control),
+    /// End a connection.
+    Close(ConnId, CloseCode),
+    /// Ask for a library; the answer is `ConnInput::Library`.
+    FetchLibrary(ConnId, Request),
+    /// Announce where the library stands.
+    Announce,
+    /// Read one game's folder, or all.
+    Scan(Option<GameId>),
+    /// Read the catalog file.
+    LoadCatalog,
+    /// Make the catalog durable; the answer is `CatalogSaved`.
+    SaveCatalog(Vec<CatalogEntry>),
+    /// Look at a folder for the catalog, write its sentinel with this version when it has none.
+    PrepareEntry {
+        /// Whom to answer.
+        command: CommandId,
+        /// The folder.
+        game: GameId,
+        /// Version wanted.
+        version: Option<String>,
+    },
+    /// Hash a game in the background.
+    Hash(GameId),
+    /// Hold background hashing (true) or let it go on.
+    HoldHashing(bool),
+    /// Start an operation.
+    Start(OpId, OpPlan),
+    /// Tell a running operation which sources there are.
+    SetSources(OpId, Vec<(PeerId, ConnId)>),
+    /// Stop an operation at once; it sweeps and then reports.
+    Cancel(OpId),
+    /// Ask these peers to dial back, and dial them.
+    Probe(CommandId, Vec<ProbeTarget>),
+    /// Answer a command.
+    Reply(CommandId, Result<Reply, Report>),
+    /// Tell every listener.
+    Emit(PeerEvent),
+    /// Say goodbye and stop.
+    Stop,
+}
+
+/// A peer to probe.
+#[derive(Debug, Clone)]
+pub struct ProbeTarget {
+    /// Who.
+    pub peer: PeerId,
+    /// Name for people.
+    pub name: String,
+    /// The connection to ask over.
+    pub conn: ConnId,
+    /// Its listener.
+    pub addr: SocketAddr,
+}
+
+/// What to make durable.
+#[derive(Debug, Clone)]
+pub struct Persist {
+    /// The new revision, when the library changed.
+    pub change: Option<LibraryChange>,
+    /// Games whose index entry, as the scan left it, goes into the same transaction.
+    pub index: Vec<GameId>,
+    /// Games whose index entry goes.
+    pub gone: Vec<GameId>,
+}
+
+/// What an operation is to do.
+#[derive(Debug, Clone)]
+pub enum OpPlan {
+    /// Fetch a game, or go on fetching it.
+    Download {
+        /// What to fetch.
+        target: Target,
+        /// Whom to fetch from.
+        sources: Vec<(PeerId, ConnId)>,
+        /// Whether a journal of this download is on the disk.
+        resume: bool,
+    },
+    /// Sweep a download that is on the disk and not running.
+    Discard {
+        /// The game.
+        game: GameId,
+    },
+    /// Remove downloaded files.
+    Remove {
+        /// The game.
+        game: GameId,
+    },
+    /// Read, compare, repair from these sources.
+    Verify {
+        /// The game.
+        game: GameId,
+        /// Who holds the same content.
+        sources: Vec<(PeerId, ConnId)>,
+    },
+}
+
+impl OpPlan {
+    /// The game that it is about.
+    #[must_use]
+    pub fn game(&self) -> &GameId {
+        match self {
+            Self::Download { target, .. } => &target.game,
+            Self::Discard { game } | Self::Remove { game } | Self::Verify { game, .. } => game,
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Every decision of Bonfire, pure and synchronous: what to dial, what to send, what to fetch from whom, what to refuse.
+//!
+//! `Engine::handle(now, input)` returns ordered effects; the shell (`bonfire-peer`) carries them out and feeds back what
+//! came of them. Bytes never pass through here: an effect starts operation 17, and later the engine hears that operation
+//! 17 finished. No runtime, no disk, no clock, no global randomness: the same inputs give the same effects.
+
+pub mod budget;
+mod catalog;
+pub mod command;
+pub mod engine;
+pub mod event;
+pub mod games;
+pub mod gate;
+pub mod input;
+pub mod library;
+pub mod offers;
+pub mod ops;
+pub mod peers;
+pub mod recovery;
+pub mod remote;
+pub mod report;
+pub mod serving;
+pub mod snapshot;
+pub mod swarm;
+pub mod time;
+mod transfers;
+mod view;
+
+pub use command::Command;
+pub use engine::Engine;
+pub use event::{EventRecord, PeerEvent};
+pub use report::{ErrorClass, Report};
+pub use snapshot::Snapshot;
+pub use time::{Instant, UnixMillis};

@@ -1,0 +1,186 @@
+//! Active operations: at most one for each game, from the command that asks to the scan that settles it.
+//!
+//! Owns which operation may start and what phase it is in. What a download does with chunks is `swarm`'s; how an
+//! operation is shown is the snapshot's.
+
+use std::collections::BTreeMap;
+
+use bonfire_proto::{GameId, PeerId};
+
+use crate::input::{OpId, OpOutcome, Resumable};
+use crate::offers::Target;
+use crate::report::{ErrorClass, Report};
+use crate::snapshot::{OperationKind, OperationView, Phase};
+
+/// An active operation.
+#[derive(Debug)]
+pub struct Operation {
+    /// What it does.
+    pub kind: OperationKind,
+    /// The game.
+    pub game: GameId,
+    /// Where it stands.
+    pub phase: Phase,
+    /// What a download leads to.
+    pub target: Option<Target>,
+    /// Sources last given to the worker.
+    pub sources: Vec<PeerId>,
+    /// The one peer that a content nobody has hashed yet is fetched from: another could hold another content.
+    pub only: Option<PeerId>,
+    /// Whether a worker runs it.
+    pub running: bool,
+    /// Why it stands still.
+    pub error: Option<Report>,
+    /// How it ended, while the folder is read again.
+    pub outcome: Option<OpOutcome>,
+}
+
+/// All active operations, and downloads that lie on the disk without one.
+#[derive(Debug, Default)]
+pub struct Ops {
+    active: BTreeMap<OpId, Operation>,
+    by_game: BTreeMap<GameId, OpId>,
+    resumable: BTreeMap<GameId, Resumable>,
+    next: u64,
+}
+
+impl Ops {
+    /// Downloads found on the disk.
+    #[must_use]
+    pub fn new(found: BTreeMap<GameId, Resumable>) -> Self {
+        Self { resumable: found, ..Self::default() }
+    }
+
+    /// Begins an operation.
+    ///
+    /// # Errors
+    /// Refused as `busy` when one is active for the game.
+    pub fn begin(&mut self, kind: OperationKind, game: &GameId, phase: Phase) -> Result<OpId, Report> {
+        if let Some(op) = self.of_game(game) {
+            return Err(busy(game, op));
+        }
+        self.next += 1;
+        let id = OpId(self.next);
+        self.by_game.insert(game.clone(), id);
+        self.active.insert(
+            id,
+            Operation {
+                kind,
+                game: game.clone(),
+                phase,
+                target: None,
+                sources: Vec::new(),
+                only: None,
+                running: false,
+                error: None,
+                outcome: None,
+            },
+        );
+        Ok(id)
+    }
+
+    /// Ends an operation.
+    pub fn end(&mut self, id: OpId) -> Option<Operation> {
+        let op = self.active.remove(&id)?;
+        self.by_game.remove(&op.game);
+        Some(op)
+    }
+
+    /// One operation.
+    #[must_use]
+    pub fn get(&self, id: OpId) -> Option<&Operation> {
+        self.active.get(&id)
+    }
+
+    /// One operation, to change.
+    pub fn get_mut(&mut self, id: OpId) -> Option<&mut Operation> {
+        self.active.get_mut(&id)
+    }
+
+    /// The operation of a game.
+    #[must_use]
+    pub fn id_of(&self, game: &GameId) -> Option<OpId> {
+        self.by_game.get(game).copied()
+    }
+
+    /// The operation of a game.
+    #[must_use]
+    pub fn of_game(&self, game: &GameId) -> Option<&Operation> {
+        self.active.get(self.by_game.get(game)?)
+    }
+
+    /// What is active on a game.
+    #[must_use]
+    pub fn kind_of(&self, game: &GameId) -> Option<OperationKind> {
+        self.of_game(game).map(|op| op.kind)
+    }
+
+    /// All of them, by id.
+    pub fn iter(&self) -> impl Iterator<Item = (OpId, &Operation)> {
+        self.active.iter().map(|(id, op)| (*id, op))
+    }
+
+    /// Whether a download or repair moves bytes, so that background work should hold still.
+    #[must_use]
+    pub fn is_transferring(&self) -> bool {
+        self.active.values().any(|op| {
+            op.running
+                && matches!(op.phase, Phase::Preparing | Phase::Checking | Phase::Transferring | Phase::Committing)
+        })
+    }
+
+    /// Notes a download as lying on the disk.
+    pub fn keep(&mut self, game: GameId, resumable: Resumable) {
+        self.resumable.insert(game, resumable);
+    }
+
+    /// The download that lies on the disk.
+    #[must_use]
+    pub fn resumable(&self, game: &GameId) -> Option<&Resumable> {
+        self.resumable.get(game)
+    }
+
+    /// All downloads that lie on the disk without an operation.
+    #[must_use]
+    pub fn resumables(&self) -> Vec<(GameId, Resumable)> {
+        self.resumable.iter().map(|(g, r)| (g.clone(), r.clone())).collect()
+    }
+
+    /// Forgets that a download lies on the disk.
+    pub fn forget(&mut self, game: &GameId) -> Option<Resumable> {
+        self.resumable.remove(game)
+    }
+
+    /// All of them as shown, without progress.
+    #[must_use]
+    pub fn views(&self) -> Vec<OperationView> {
+        self.iter()
+            .map(|(id, op)| OperationView {
+                op: id.0,
+                kind: op.kind,
+                game: op.game.clone(),
+                phase: op.phase,
+                version: op.target.as_ref().map(|t| t.version.clone()).unwrap_or_default(),
+                done_bytes: 0,
+                total_bytes: 0,
+                bytes_per_second: 0,
+                eta_ms: None,
+                sources: op.sources.clone(),
+                error: op.error.clone(),
+            })
+            .collect()
+    }
+}
+
+/// The refusal of a second operation on a game.
+#[must_use]
+pub fn busy(game: &GameId, op: &Operation) -> Report {
+    let doing = match op.kind {
+        OperationKind::Download => "being downloaded",
+        OperationKind::Remove => "being removed",
+        OperationKind::Verify => "being verified",
+    };
+    Report::new(ErrorClass::Refused, "busy", format!("{game} is {doing}"))
+        .hint(format!("wait for it, or stop it with `bonfire cancel {game}`"))
+        .retryable()
+}

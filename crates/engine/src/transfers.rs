@@ -1,0 +1,374 @@
+//! The part of the engine that owns operations from command to outcome: get, cancel, remove, verify, resume.
+
+use std::collections::BTreeSet;
+
+use bonfire_proto::{Availability, GameId, PeerId};
+
+use crate::command::{CatalogEntry, Reply, TransferCommand};
+use crate::engine::Engine;
+use crate::event::PeerEvent;
+use crate::games::CatalogEdit;
+use crate::input::{CommandId, ConnId, Effect, OpId, OpInput, OpOutcome, OpPlan, Resumable};
+use crate::offers::{self, Offer, Target};
+use crate::ops::Operation;
+use crate::report::{ErrorClass, Report};
+use crate::snapshot::{OperationKind, Phase};
+use crate::time::Instant;
+
+impl Engine {
+    pub(crate) fn transfer_command(
+        &mut self,
+        now: Instant,
+        id: CommandId,
+        command: TransferCommand,
+        fx: &mut Vec<Effect>,
+    ) {
+        let reply = match command {
+            TransferCommand::Get { game, from } => self.get(now, &game, from, fx),
+            TransferCommand::Cancel { game } => self.cancel(now, &game, fx),
+            TransferCommand::Remove { game } => self.remove(now, &game, fx),
+            TransferCommand::Verify { game } => self.verify(now, &game, fx),
+        };
+        fx.push(Effect::Reply(id, reply.map(|op| Reply::Started { op: op.0 })));
+    }
+
+    fn get(&mut self, now: Instant, game: &GameId, from: Option<PeerId>, fx: &mut Vec<Effect>) -> Result<OpId, Report> {
+        // Asking twice for the same download joins it.
+        if let Some(op) = self.ops.id_of(game)
+            && self.ops.get(op).is_some_and(|o| o.kind == OperationKind::Download && o.phase != Phase::Cancelling)
+        {
+            return Ok(op);
+        }
+        if from.is_none()
+            && let Some(Resumable { target }) = self.ops.resumable(game).cloned()
+        {
+            return self.start_download(now, target, None, true, fx);
+        }
+        let offers = self.offers(game);
+        let here = self.library.get(game).filter(|g| g.downloaded);
+        let choice = offers::choose(game, &offers, here, from)?;
+        if self.ops.resumable(game).is_some_and(|r| !same_content(&r.target, &choice.target)) {
+            return Err(Report::new(
+                ErrorClass::Refused,
+                "other_download_here",
+                format!("part of another version of {game} is here"),
+            )
+            .hint(format!("remove it with `bonfire cancel {game}`, then ask again")));
+        }
+        let resume = self.ops.resumable(game).is_some();
+        let first = choice.sources.first().copied();
+        self.start_download(now, choice.target, first, resume, fx)
+    }
+
+    fn start_download(
+        &mut self,
+        now: Instant,
+        target: Target,
+        first: Option<PeerId>,
+        resume: bool,
+        fx: &mut Vec<Effect>,
+    ) -> Result<OpId, Report> {
+        let game = target.game.clone();
+        self.not_busy(&game)?;
+        let id = self.ops.begin(OperationKind::Download, &game, Phase::Preparing)?;
+        if !self.games.in_catalog(&game) {
+            // Whoever fetches a game serves it on: that is what makes a room fast.
+            let edit = CatalogEdit {
+                command: None,
+                put: vec![CatalogEntry { id: game.clone(), name: target.name.clone() }],
+                remove: None,
+                reply: Reply::Done,
+            };
+            if let Some(entries) = self.games.edit_catalog(edit)? {
+                fx.push(Effect::SaveCatalog(entries));
+            }
+        }
+        let sources = self.sources(&target, first);
+        if let Some(op) = self.ops.get_mut(id) {
+            op.only = first.or(sources.first().map(|(p, _)| *p)).filter(|_| target.content_hash.is_none());
+            op.target = Some(target.clone());
+            op.sources = sources.iter().map(|(p, _)| *p).collect();
+            op.running = !sources.is_empty();
+            if sources.is_empty() {
+                op.phase = Phase::Waiting;
+                op.error = Some(no_source(&game));
+            }
+        }
+        if sources.is_empty() {
+            let error = no_source(&game);
+            fx.push(Effect::Emit(PeerEvent::DownloadPaused { op: id.0, game: game.clone(), error }));
+        } else {
+            self.ops.forget(&game);
+            fx.push(Effect::Start(id, OpPlan::Download { target, sources, resume }));
+        }
+        self.ops_changed(fx);
+        self.refresh(now, BTreeSet::from([game]), false, fx);
+        Ok(id)
+    }
+
+    /// Goes on with every download that lies on the disk; those without a source wait for one.
+    pub(crate) fn resume_all(&mut self, fx: &mut Vec<Effect>) {
+        for (game, Resumable { target }) in self.ops.resumables() {
+            let Ok(id) = self.ops.begin(OperationKind::Download, &game, Phase::Waiting) else { continue };
+            let error = no_source(&game);
+            if let Some(op) = self.ops.get_mut(id) {
+                op.target = Some(target);
+                op.error = Some(error.clone());
+            }
+            fx.push(Effect::Emit(PeerEvent::DownloadPaused { op: id.0, game, error }));
+        }
+        self.offers_changed(fx);
+        if self.ops.iter().next().is_some() {
+            self.ops_changed(fx);
+        }
+    }
+
+    fn cancel(&mut self, now: Instant, game: &GameId, fx: &mut Vec<Effect>) -> Result<OpId, Report> {
+        let id = match self.ops.id_of(game) {
+            Some(id) => id,
+            None if self.ops.resumable(game).is_some() => {
+                self.ops.begin(OperationKind::Download, game, Phase::Cancelling)?
+            }
+            None => {
+                return Err(Report::new(
+                    ErrorClass::NotFound,
+                    "nothing_active",
+                    format!("nothing is active for {game}"),
+                ));
+            }
+        };
+        let Some(op) = self.ops.get_mut(id) else { return Ok(id) };
+        match (op.kind, op.phase) {
+            // Over already, or already being cancelled: joining it is all there is to do.
+            (_, Phase::Settling) => return Ok(id),
+            (_, Phase::Cancelling) if op.running => return Ok(id),
+            (OperationKind::Remove, _) => {
+                return Err(Report::new(
+                    ErrorClass::Refused,
+                    "not_cancellable",
+                    format!("{game} is being removed, which cannot be stopped half way"),
+                ));
+            }
+            (OperationKind::Download | OperationKind::Verify, _) => {}
+        }
+        op.phase = Phase::Cancelling;
+        op.error = None;
+        if op.running {
+            fx.push(Effect::Cancel(id));
+        } else {
+            op.running = true;
+            let swept = self.ops.forget(game).map(|r| r.target);
+            if let Some(op) = self.ops.get_mut(id) {
+                // A sweep that fails leaves it where it was.
+                op.target = op.target.take().or(swept);
+            }
+            fx.push(Effect::Start(id, OpPlan::Discard { game: game.clone() }));
+        }
+        self.ops_changed(fx);
+        self.refresh(now, BTreeSet::from([game.clone()]), false, fx);
+        Ok(id)
+    }
+
+    fn remove(&mut self, now: Instant, game: &GameId, fx: &mut Vec<Effect>) -> Result<OpId, Report> {
+        let refused = |code: &str, text: String| Report::new(ErrorClass::Refused, code, text);
+        self.not_busy(game)?;
+        let Some(facts) = self.games.facts(game) else {
+            return Err(Report::new(ErrorClass::NotFound, "unknown_game", format!("{game} is not here")));
+        };
+        if !self.games.in_catalog(game) {
+            return Err(refused("not_in_catalog", format!("{game} is not in the catalog; its files are left alone"))
+                .hint(format!("add it first: `bonfire catalog add {game}`")));
+        }
+        if !facts.downloaded {
+            return Err(refused("not_downloaded", format!("{game} has no version.ini, so it was not downloaded")));
+        }
+        if facts.installed {
+            return Err(refused("installed", format!("{game} is installed; uninstall it before removing its files")));
+        }
+        let id = self.ops.begin(OperationKind::Remove, game, Phase::Committing)?;
+        self.start(now, id, OpPlan::Remove { game: game.clone() }, fx);
+        Ok(id)
+    }
+
+    fn verify(&mut self, now: Instant, game: &GameId, fx: &mut Vec<Effect>) -> Result<OpId, Report> {
+        self.not_busy(game)?;
+        let Some(facts) = self.games.facts(game).filter(|f| f.downloaded) else {
+            return Err(Report::new(
+                ErrorClass::NotFound,
+                "not_downloaded",
+                format!("{game} is not downloaded here, so there is nothing to verify"),
+            )
+            .hint(format!("fetch it with `bonfire get {game}`")));
+        };
+        let target = Target {
+            game: game.clone(),
+            name: self.games.name(game),
+            version: facts.version.clone(),
+            manifest_hash: facts.expected.map_or(facts.manifest_hash, |(m, _)| m),
+            content_hash: facts.expected.map(|(_, c)| c).or(facts.content_hash),
+        };
+        let id = self.ops.begin(OperationKind::Verify, game, Phase::Checking)?;
+        let sources = if target.content_hash.is_some() { self.sources(&target, None) } else { Vec::new() };
+        if let Some(op) = self.ops.get_mut(id) {
+            op.target = Some(target);
+        }
+        self.start(now, id, OpPlan::Verify { game: game.clone(), sources }, fx);
+        Ok(id)
+    }
+
+    fn start(&mut self, now: Instant, id: OpId, plan: OpPlan, fx: &mut Vec<Effect>) {
+        let mut game = None;
+        if let Some(op) = self.ops.get_mut(id) {
+            op.running = true;
+            game = Some(op.game.clone());
+        }
+        fx.push(Effect::Start(id, plan));
+        self.ops_changed(fx);
+        self.refresh(now, game.into_iter().collect(), false, fx);
+    }
+
+    /// Whether something may begin on a game.
+    pub(crate) fn not_busy(&self, game: &GameId) -> Result<(), Report> {
+        if let Some(op) = self.ops.of_game(game) {
+            return Err(crate::ops::busy(game, op));
+        }
+        if self.adding.values().any(|e| e.id == *game) {
+            let text = format!("the folder of {game} is being looked at for the catalog");
+            return Err(Report::new(ErrorClass::Refused, "busy", text).retryable());
+        }
+        Ok(())
+    }
+
+    pub(crate) fn op(&mut self, id: OpId, input: OpInput, fx: &mut Vec<Effect>) {
+        let Some(op) = self.ops.get_mut(id) else { return };
+        let game = op.game.clone();
+        match input {
+            OpInput::Phase(phase) => {
+                if op.phase != Phase::Cancelling && op.phase != Phase::Settling && op.phase != phase {
+                    op.phase = phase;
+                    op.error = None;
+                    self.ops_changed(fx);
+                }
+            }
+            OpInput::SourceDropped(peer, error) => {
+                fx.push(Effect::Emit(PeerEvent::SourceDropped { op: id.0, game, peer, error }));
+            }
+            OpInput::Starved(error) => {
+                if op.phase != Phase::Cancelling && op.phase != Phase::Settling {
+                    op.phase = Phase::Waiting;
+                    op.error = Some(error.clone());
+                    fx.push(Effect::Emit(PeerEvent::DownloadPaused { op: id.0, game, error }));
+                    self.ops_changed(fx);
+                }
+            }
+            OpInput::Finished(outcome) => {
+                op.running = false;
+                op.phase = Phase::Settling;
+                if let (OpOutcome::Failed { resumable: true, .. }, Some(target)) = (&outcome, op.target.clone()) {
+                    self.ops.keep(game.clone(), Resumable { target });
+                }
+                if let Some(op) = self.ops.get_mut(id) {
+                    op.outcome = Some(outcome);
+                }
+                self.ops_changed(fx);
+                self.start_scan(&game, fx);
+            }
+        }
+        self.hash_next(fx);
+    }
+
+    /// Somebody came, left, or offers something else: waiting downloads may go on, running ones hear of it.
+    pub(crate) fn offers_changed(&mut self, fx: &mut Vec<Effect>) {
+        let downloads: Vec<(OpId, Target)> = self
+            .ops
+            .iter()
+            .filter(|(_, op)| op.outcome.is_none() && op.phase != Phase::Cancelling)
+            .filter_map(|(id, op)| op.target.clone().map(|t| (id, t)))
+            .collect();
+        let mut changed = false;
+        for (id, target) in downloads {
+            let only = self.ops.get(id).and_then(|op| op.only);
+            let sources = self.sources(&target, only);
+            let peers: Vec<PeerId> = sources.iter().map(|(p, _)| *p).collect();
+            let Some(op) = self.ops.get_mut(id) else { continue };
+            if op.running {
+                // The connection behind a source may be another one, so the worker is told even when the peers are
+                // the same.
+                changed |= op.sources != peers;
+                op.sources = peers;
+                fx.push(Effect::SetSources(id, sources));
+            } else if op.kind == OperationKind::Download && !sources.is_empty() {
+                op.running = true;
+                op.phase = Phase::Preparing;
+                op.error = None;
+                op.only = peers.first().copied().filter(|_| target.content_hash.is_none());
+                op.sources = peers;
+                let resume = self.ops.forget(&target.game).is_some();
+                fx.push(Effect::Start(id, OpPlan::Download { target, sources, resume }));
+                changed = true;
+            }
+        }
+        if changed {
+            self.ops_changed(fx);
+        }
+    }
+
+    fn offers(&self, game: &GameId) -> Vec<Offer<'_>> {
+        self.peers
+            .iter()
+            .filter(|(_, p)| p.link.is_some())
+            .filter_map(|(peer, p)| p.library.get(game).map(|g| Offer { peer: *peer, game: g }))
+            .collect()
+    }
+
+    /// Who can give a content, with its connection; with `only`, nobody else while the content is not hashed.
+    fn sources(&self, target: &Target, only: Option<PeerId>) -> Vec<(PeerId, ConnId)> {
+        let offers = self.offers(&target.game);
+        let peers = match only {
+            Some(peer) => offers::same_source(target, peer, &offers),
+            None => offers::sources_for(target, &offers),
+        };
+        peers.into_iter().filter_map(|peer| self.peers.get(&peer)?.link.map(|l| (peer, l.conn))).collect()
+    }
+
+    pub(crate) fn ops_changed(&self, fx: &mut Vec<Effect>) {
+        fx.push(Effect::Emit(PeerEvent::ActiveOperationsChanged { operations: self.ops.views() }));
+    }
+
+    /// Availability of a game as told to others.
+    pub(crate) fn availability(&self, game: &GameId) -> Availability {
+        self.games.availability(game, self.ops.kind_of(game))
+    }
+}
+
+fn same_content(a: &Target, b: &Target) -> bool {
+    a.manifest_hash == b.manifest_hash && (a.content_hash == b.content_hash || a.content_hash.is_none())
+}
+
+fn no_source(game: &GameId) -> Report {
+    Report::new(ErrorClass::Unreachable, "no_source", format!("no connected peer offers {game} at present"))
+        .hint("it goes on by itself as soon as one does")
+        .retryable()
+}
+
+/// What an ended operation is told as.
+pub(crate) fn outcome_event(id: OpId, ended: Operation) -> Option<PeerEvent> {
+    let (op, game) = (id.0, ended.game);
+    Some(match ended.outcome? {
+        OpOutcome::Downloaded { version, fetched, reused } => {
+            PeerEvent::DownloadFinished { op, game, version, fetched_bytes: fetched, reused_bytes: reused }
+        }
+        OpOutcome::Swept { removed, kept } => {
+            PeerEvent::DownloadCancelled { op, game, removed_files: removed, kept_files: kept }
+        }
+        OpOutcome::Removed => PeerEvent::GameRemoved { op, game },
+        OpOutcome::Verified { checked, bad, repaired } => {
+            PeerEvent::VerifyFinished { op, game, checked_bytes: checked, bad_files: bad, repaired_bytes: repaired }
+        }
+        OpOutcome::Failed { error, .. } => match ended.kind {
+            OperationKind::Download => PeerEvent::DownloadFailed { op, game, error },
+            OperationKind::Remove => PeerEvent::RemoveFailed { op, game, error },
+            OperationKind::Verify => PeerEvent::VerifyFailed { op, game, error },
+        },
+    })
+}

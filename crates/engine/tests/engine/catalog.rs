@@ -1,0 +1,178 @@
+//! Edits of the catalog.
+
+use bonfire_engine::PeerEvent;
+use bonfire_engine::command::{LibraryCommand, Reply, TransferCommand};
+use bonfire_engine::input::{Effect, Input, PreparedEntry, Watched};
+
+use bonfire_proto::limits::LIBRARY_GAMES_MAX;
+
+use crate::desk::{Desk, Other, entry, facts, game, ready, report};
+
+fn remove(id: &str) -> LibraryCommand {
+    LibraryCommand::CatalogRemove { game: game(id) }
+}
+
+fn add(id: &str) -> LibraryCommand {
+    LibraryCommand::CatalogAdd { game: game(id), name: None, version: None }
+}
+
+fn prepared() -> PreparedEntry {
+    PreparedEntry { version: "7".to_owned(), sentinel_written: true }
+}
+
+#[test]
+fn edits_are_saved_one_after_the_other_and_answered_in_order() {
+    let mut desk = Desk::started(&["a", "b", "c"], &[]);
+    let (first, batch) = desk.catalog(remove("a"));
+    assert_eq!(batch.saves(), [vec![entry("b"), entry("c")]]);
+    let (second, batch) = desk.catalog(remove("b"));
+    assert!(batch.is_empty());
+    let (third, batch) = desk.catalog(LibraryCommand::CatalogImport { entries: vec![entry("d")] });
+    assert!(batch.is_empty());
+    let batch = desk.give(Input::CatalogSaved(Ok(())));
+    assert_eq!(batch.saves(), [vec![entry("c")]]);
+    assert!(desk.answered.contains_key(&first) && !desk.answered.contains_key(&second));
+    let batch = desk.give(Input::CatalogSaved(Ok(())));
+    assert_eq!(batch.saves(), [vec![entry("c"), entry("d")]]);
+    assert!(desk.answered.contains_key(&second) && !desk.answered.contains_key(&third));
+    let batch = desk.give(Input::CatalogSaved(Ok(())));
+    assert!(batch.saves().is_empty());
+    assert!(desk.asked.is_empty());
+    assert_eq!(desk.answered[&third], Ok(Reply::Done));
+}
+
+#[test]
+fn a_failing_save_leaves_the_catalog_and_the_next_edit_goes_on_from_there() {
+    let mut desk = Desk::started(&["a", "b"], &[]);
+    let (first, _) = desk.catalog(remove("a"));
+    let (second, _) = desk.catalog(remove("b"));
+    let batch = desk.give(Input::CatalogSaved(Err(report("no_space"))));
+    assert_eq!(desk.answered[&first].as_ref().unwrap_err().code, "no_space");
+    assert!(!batch.has_event(|e| matches!(e, PeerEvent::CatalogChanged { .. })));
+    assert_eq!(batch.saves(), [vec![entry("a")]]);
+    desk.give(Input::CatalogSaved(Ok(())));
+    assert_eq!(desk.answered[&second], Ok(Reply::Done));
+    let known: Vec<_> = desk.view().games.into_iter().filter(|g| g.in_catalog).map(|g| g.id).collect();
+    assert_eq!(known, [game("a")]);
+}
+
+#[test]
+fn an_unreadable_catalog_keeps_the_old_one() {
+    let mut desk = Desk::started(&["doom"], &[("doom", facts(1))]);
+    let batch = desk.give(Input::Watched(Watched::Catalog));
+    assert!(matches!(batch.0[..], [Effect::LoadCatalog]));
+    let batch = desk.give(Input::CatalogLoaded(Err(report("catalog"))));
+    assert!(batch.has_event(|e| matches!(e, PeerEvent::ProblemFound { .. })));
+    assert!(desk.view().games[0].in_catalog);
+    // Mended: the problem is gone.
+    let batch = desk.give(Input::CatalogLoaded(Ok(Some(vec![entry("doom")]))));
+    assert!(!batch.has_event(|e| matches!(e, PeerEvent::CatalogChanged { .. })));
+    assert!(desk.view().problems.is_empty());
+}
+
+#[test]
+fn a_catalog_that_cannot_be_read_at_start_does_not_keep_the_peer_from_starting() {
+    let mut desk = Desk::raw(1, Default::default(), Vec::new());
+    desk.give(Input::Listening(crate::desk::addr(200)));
+    let batch = desk.give(Input::CatalogLoaded(Err(report("catalog"))));
+    assert_eq!(batch.scans(), [None]);
+    assert!(desk.scan(None).has_event(|e| matches!(e, PeerEvent::Started { .. })));
+}
+
+#[test]
+fn adding_looks_at_the_folder_saves_and_only_then_answers() {
+    let mut desk = Desk::started(&[], &[]);
+    let (id, batch) = desk.catalog(add("doom"));
+    assert!(matches!(&batch.0[..], [Effect::PrepareEntry { command, .. }] if *command == id));
+    let batch = desk.give(Input::CatalogPrepared(id, Ok(prepared())));
+    assert_eq!(batch.scans(), [Some(game("doom"))]);
+    assert_eq!(batch.saves().len(), 1);
+    assert!(desk.asked.contains(&id));
+    let batch = desk.give(Input::CatalogSaved(Ok(())));
+    assert!(batch.has_event(|e| matches!(e, PeerEvent::CatalogChanged { entries: 1 })));
+    let reply = desk.answered[&id].clone().unwrap();
+    assert_eq!(
+        reply,
+        Reply::CatalogEntry {
+            game: game("doom"),
+            name: "doom".to_owned(),
+            version: "7".to_owned(),
+            sentinel_written: true
+        }
+    );
+}
+
+#[test]
+fn a_folder_that_does_not_fit_is_refused_and_nothing_is_saved() {
+    let mut desk = Desk::started(&[], &[]);
+    let (id, _) = desk.catalog(add("doom"));
+    let batch = desk.give(Input::CatalogPrepared(id, Err(report("empty_game"))));
+    assert!(batch.saves().is_empty());
+    assert_eq!(desk.answered[&id].as_ref().unwrap_err().code, "empty_game");
+}
+
+#[test]
+fn a_game_under_way_is_not_added_and_one_that_is_not_listed_is_not_removed() {
+    let mut desk = Desk::started(&["doom"], &[]);
+    desk.meet(&Other::new(0x40).with(&[ready("doom", 1)]));
+    desk.get("doom").0.unwrap();
+    let (id, _) = desk.catalog(add("doom"));
+    assert_eq!(desk.answered[&id].as_ref().unwrap_err().code, "busy");
+    let (id, _) = desk.catalog(remove("quake"));
+    assert_eq!(desk.answered[&id].as_ref().unwrap_err().code, "not_in_catalog");
+}
+
+#[test]
+fn nothing_begins_on_a_game_whose_folder_is_being_added() {
+    let mut desk = Desk::started(&["doom"], &[("doom", facts(1))]);
+    desk.meet(&Other::new(0x40).with(&[ready("quake", 1)]));
+    let (adding, _) = desk.catalog(add("doom"));
+    let (refused, _) = desk.transfer(TransferCommand::Remove { game: game("doom") });
+    assert_eq!(refused.unwrap_err().code, "busy");
+    let (refused, _) = desk.catalog(add("quake"));
+    assert!(desk.asked.contains(&refused));
+    assert_eq!(desk.get("quake").0.unwrap_err().code, "busy");
+    desk.give(Input::CatalogPrepared(adding, Err(report("no"))));
+    assert!(desk.transfer(TransferCommand::Remove { game: game("doom") }).0.is_ok());
+}
+
+#[test]
+fn too_many_waiting_edits_are_refused_and_every_command_is_answered() {
+    let mut desk = Desk::started(&["a"], &[]);
+    for _ in 0..300 {
+        desk.catalog(LibraryCommand::CatalogImport { entries: vec![entry("b")] });
+    }
+    assert!(desk.answered.values().any(|r| r.as_ref().is_err_and(|e| e.code == "busy" && e.retryable)));
+    while !desk.asked.is_empty() {
+        desk.give(Input::CatalogSaved(Ok(())));
+    }
+    // Nothing is left over from a refused edit.
+    assert!(desk.give(Input::CatalogSaved(Ok(()))).is_empty());
+}
+
+#[test]
+fn a_download_is_not_refused_because_many_edits_of_the_catalog_wait() {
+    let mut desk = Desk::started(&[], &[]);
+    desk.meet(&Other::new(0x40).with(&[ready("doom", 1)]));
+    for _ in 0..300 {
+        desk.catalog(LibraryCommand::CatalogImport { entries: vec![entry("b")] });
+    }
+    let (op, batch) = desk.get("doom");
+    match op {
+        Ok(_) => assert_eq!(batch.started().len(), 1),
+        // Refused as a whole: nothing is left behind that blocks the game.
+        Err(error) => {
+            assert_eq!(error.code, "busy");
+            assert!(desk.view().operations.is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_catalog_that_could_not_be_read_again_is_never_saved() {
+    let mut desk = Desk::started(&[], &[]);
+    let many = (0..=LIBRARY_GAMES_MAX).map(|n| entry(&format!("g{n}"))).collect();
+    let (command, batch) = desk.catalog(LibraryCommand::CatalogImport { entries: many });
+    assert!(batch.saves().is_empty());
+    assert_eq!(desk.answered[&command].as_ref().unwrap_err().code, "catalog_full");
+}

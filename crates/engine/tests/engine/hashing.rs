@@ -1,0 +1,99 @@
+//! Background hashing: one game at a time, out of the way of bytes that move.
+
+use bonfire_engine::PeerEvent;
+use bonfire_engine::input::{Hashed, Input, OpInput};
+use bonfire_engine::snapshot::Phase;
+
+use crate::desk::{Desk, Other, content, downloaded, facts, game, manifest, ready, report, unhashed};
+
+fn done(n: u8) -> Hashed {
+    Hashed::Done { manifest_hash: manifest(n), content_hash: content(n) }
+}
+
+#[test]
+fn one_game_at_a_time_and_only_those_whose_content_is_unknown() {
+    let mut desk = Desk::raw(1, Default::default(), Vec::new());
+    let batch = desk.start(&["a", "b", "c"], &[("a", unhashed(1)), ("b", facts(2)), ("c", unhashed(3))]);
+    assert_eq!(batch.hashes(), [game("a")]);
+    let batch = desk.give(Input::Hashed(game("a"), done(1)));
+    assert!(batch.has_event(|e| matches!(e, PeerEvent::GameHashed { .. })));
+    assert!(batch.has_event(|e| matches!(e, PeerEvent::LocalLibraryChanged { .. })));
+    assert_eq!(batch.hashes(), [game("c")]);
+    let batch = desk.give(Input::Hashed(game("c"), done(3)));
+    assert!(batch.hashes().is_empty());
+}
+
+#[test]
+fn held_while_bytes_move_and_let_go_after() {
+    let mut desk = Desk::started(&["a", "doom"], &[("a", unhashed(1))]);
+    desk.meet(&Other::new(0x40).with(&[ready("doom", 5)]));
+    let (op, batch) = desk.get("doom");
+    assert_eq!(batch.holds(), [true]);
+    let op = op.unwrap();
+    let batch = desk.op(op, OpInput::Starved(report("no_source")));
+    assert_eq!(batch.holds(), [false], "a download that stands still holds nobody up");
+    let batch = desk.op(op, OpInput::Phase(Phase::Transferring));
+    assert_eq!(batch.holds(), [true]);
+    let batch = desk.finish(op, downloaded());
+    assert_eq!(batch.holds(), [false]);
+}
+
+#[test]
+fn a_game_under_way_is_passed_over() {
+    let mut desk = Desk::started(&["a", "b"], &[("a", unhashed(1)), ("b", unhashed(2))]);
+    let (op, _) = desk.transfer(bonfire_engine::command::TransferCommand::Verify { game: game("b") });
+    desk.give(Input::Hashed(game("a"), done(1)));
+    let batch =
+        desk.finish(op.unwrap(), bonfire_engine::input::OpOutcome::Verified { checked: 1, bad: vec![], repaired: 0 });
+    assert!(batch.hashes().is_empty());
+    let batch = desk.scan(Some("b"));
+    assert_eq!(batch.hashes(), [game("b")]);
+}
+
+#[test]
+fn given_up_when_unreadable_and_tried_again_when_its_facts_change() {
+    let mut desk = Desk::started(&["a"], &[("a", unhashed(1))]);
+    let batch = desk.give(Input::Hashed(game("a"), Hashed::Failed(report("unreadable"))));
+    assert!(batch.has_event(|e| matches!(e, PeerEvent::ProblemFound { .. })));
+    assert!(batch.hashes().is_empty());
+    desk.stirred("a");
+    assert!(desk.scan(Some("a")).hashes().is_empty());
+    desk.disk.insert(game("a"), unhashed(2));
+    desk.stirred("a");
+    assert_eq!(desk.scan(Some("a")).hashes(), [game("a")]);
+    desk.give(Input::Hashed(game("a"), done(2)));
+    assert!(desk.view().problems.is_empty(), "{:?}", desk.view().problems);
+}
+
+#[test]
+fn a_game_that_changed_while_it_was_read_is_read_again_although_its_sizes_stand() {
+    // A copy that first makes the whole file and then fills it: neither the list nor the sizes ever differ.
+    let mut desk = Desk::started(&["a"], &[("a", unhashed(1))]);
+    let batch = desk.give(Input::Hashed(game("a"), Hashed::Changed));
+    assert!(batch.hashes().is_empty(), "its folder is to be read first");
+    assert_eq!(desk.pass(std::time::Duration::from_secs(1)).scans(), [Some(game("a"))]);
+    let batch = desk.scan(Some("a"));
+    assert_eq!(batch.hashes(), [game("a")]);
+}
+
+#[test]
+fn a_hash_of_another_list_than_is_known_is_not_believed() {
+    let mut desk = Desk::started(&["a"], &[("a", unhashed(1))]);
+    let batch = desk.give(Input::Hashed(game("a"), done(9)));
+    assert!(!batch.has_event(|e| matches!(e, PeerEvent::GameHashed { .. })));
+    assert_eq!(desk.view().games[0].content_hash, None);
+}
+
+#[test]
+fn a_game_that_could_not_be_hashed_is_tried_again_after_a_full_scan_and_told_once() {
+    let mut desk = Desk::started(&["a"], &[("a", unhashed(1))]);
+    desk.give(Input::Hashed(game("a"), Hashed::Failed(report("unreadable"))));
+    desk.give(Input::Watched(bonfire_engine::input::Watched::Everything));
+    desk.pass(std::time::Duration::from_secs(1));
+    let batch = desk.scan(None);
+    assert_eq!(batch.hashes(), [game("a")]);
+    let batch = desk.give(Input::Hashed(game("a"), Hashed::Failed(report("unreadable"))));
+    assert!(!batch.has_event(|e| matches!(e, PeerEvent::ProblemFound { .. })), "{batch:?}");
+    assert_eq!(desk.view().problems.len(), 1);
+    assert!(batch.hashes().is_empty(), "not in a loop");
+}

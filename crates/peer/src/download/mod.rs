@@ -1,0 +1,394 @@
+//! One download, from the file list to the sentinel, as a worker: the engine says what and from whom, `engine::swarm`
+//! says which chunk from which source, `bonfire-disk` keeps the transaction.
+//!
+//! Owns the order of the steps and what a cancel or a failure leaves behind. The steps are in `manifest` (lists and
+//! digests), `transfer` (the chunks of all sources) and `span` (the chunks of one request).
+
+mod manifest;
+mod span;
+mod transfer;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bonfire_disk::{Committed, DiskError, Download, SweepReport};
+use bonfire_engine::input::{Input, OpId, OpInput, OpOutcome};
+use bonfire_engine::offers::Target;
+use bonfire_engine::snapshot::Phase;
+use bonfire_engine::{ErrorClass, Report};
+use bonfire_net::Connection;
+use bonfire_proto::{Digest, GameId, Manifest, PeerId, RelPath, chunk_count};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::conns;
+use crate::errors;
+use crate::index::{Index, KnownFile};
+use crate::progress::Progress;
+use crate::task::Event;
+use crate::world::World;
+
+/// Free space that is left alone beyond what a game needs: a full disk stops more than games.
+const SPARE_BYTES: u64 = 64 << 20;
+
+/// How a worker is steered and what it reports to.
+#[derive(Debug, Clone)]
+pub(crate) struct Steer {
+    pub(crate) op: OpId,
+    pub(crate) cancel: CancellationToken,
+    pub(crate) sources: watch::Receiver<Vec<(PeerId, Connection)>>,
+    pub(crate) progress: Arc<Progress>,
+}
+
+/// Why a worker ended before its work was done.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    Cancelled,
+    Failed(Report),
+}
+
+impl From<Report> for Stop {
+    fn from(error: Report) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// What a finished transfer brought.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    pub(crate) version: String,
+    pub(crate) fetched: u64,
+    pub(crate) reused: u64,
+}
+
+/// Fetches a game and tells the engine how it ended.
+pub(crate) async fn run(
+    world: World,
+    index: Index,
+    steer: Steer,
+    target: Target,
+    resume: bool,
+    events: mpsc::Sender<Event>,
+) {
+    let mut work = Work { world, index, steer, events, game: target.game.clone(), download: None };
+    let ended = work.download(&target, resume).await;
+    let outcome = match ended {
+        Ok(f) => OpOutcome::Downloaded { version: f.version, fetched: f.fetched, reused: f.reused },
+        Err(Stop::Cancelled) => work.sweep().await,
+        Err(Stop::Failed(error)) => OpOutcome::Failed { error, resumable: work.suspend().await },
+    };
+    work.finish(outcome).await;
+}
+
+/// Sweeps a download that lies on the disk.
+pub(crate) async fn discard(world: World, op: OpId, game: GameId, events: mpsc::Sender<Event>) {
+    let folder = world.folder.clone();
+    let id = game.clone();
+    let swept = world
+        .blocking
+        .run(move || match folder.discard_recorded(&id) {
+            // Nothing is recorded, so nothing of ours lies there.
+            Err(DiskError::NotFound { .. }) => Ok(SweepReport::default()),
+            swept => swept,
+        })
+        .await;
+    finish(&events, op, swept_outcome(swept.and_then(|r| r.map_err(|e| errors::disk(&e))))).await;
+}
+
+/// Removes the downloaded files of a game.
+pub(crate) async fn remove(world: World, op: OpId, game: GameId, events: mpsc::Sender<Event>) {
+    let folder = world.folder.clone();
+    let removed = world.blocking.run(move || folder.remove_downloaded(&game)).await;
+    let outcome = match removed.and_then(|r| r.map_err(|e| errors::remove(&e))) {
+        Ok(_) => OpOutcome::Removed,
+        Err(error) => OpOutcome::Failed { error, resumable: false },
+    };
+    finish(&events, op, outcome).await;
+}
+
+/// Ends an operation whose worker panicked: what it had verified may still be gone on with.
+pub(crate) async fn broke(world: World, op: OpId, game: GameId, events: mpsc::Sender<Event>) {
+    let error = crate::task::bug(&format!("the work on {game} broke off; the log says where"));
+    let resumable = is_resumable(&world, &game).await;
+    finish(&events, op, OpOutcome::Failed { error, resumable }).await;
+}
+
+/// Whether a download of the game is on record. When that cannot be read it may be: whoever goes on with one that is not
+/// there begins anew, and whoever sweeps it has nothing to do; but nothing else may begin beside one that is there.
+async fn is_resumable(world: &World, game: &GameId) -> bool {
+    let (folder, id) = (world.folder.clone(), game.clone());
+    let read = world.blocking.run(move || folder.is_resumable(&id).map_err(|e| errors::disk(&e))).await;
+    read.and_then(|r| r).unwrap_or_else(|error| {
+        tracing::warn!("{game}: {error}");
+        true
+    })
+}
+
+pub(crate) async fn finish(events: &mpsc::Sender<Event>, op: OpId, outcome: OpOutcome) {
+    conns::send(events, Event::Input(Input::Op(op, OpInput::Finished(outcome)))).await;
+}
+
+/// The state of one worker.
+pub(crate) struct Work {
+    pub(crate) world: World,
+    pub(crate) index: Index,
+    pub(crate) steer: Steer,
+    pub(crate) events: mpsc::Sender<Event>,
+    pub(crate) game: GameId,
+    /// The transaction, from when it is begun.
+    pub(crate) download: Option<Download>,
+}
+
+impl Work {
+    async fn download(&mut self, target: &Target, resume: bool) -> Result<Fetched, Stop> {
+        self.phase(Phase::Preparing).await;
+        if resume {
+            let (folder, game) = (self.world.folder.clone(), self.game.clone());
+            let resumed = self
+                .blocking(move || match folder.resume_download(&game) {
+                    // It was not known whether there is one: there is none.
+                    Err(DiskError::NotFound { .. }) => Ok(None),
+                    other => other.map(Some),
+                })
+                .await?;
+            if let Some(resumed) = resumed {
+                let known = resumed.manifest().content_hash.is_some();
+                let started = resumed.verified().count() > 0;
+                self.download = Some(resumed);
+                if !known && started {
+                    // Bytes of a source that had not read its own files prove nothing to another: begin anew.
+                    let discarded = self.take()?;
+                    self.blocking(move || discarded.discard()).await?;
+                }
+            }
+        }
+        if self.download.is_none() {
+            let manifest = manifest::fetch(self, target).await?;
+            self.begin(manifest).await?;
+        }
+        self.transfer().await
+    }
+
+    /// Begins the transaction over a file list.
+    pub(crate) async fn begin(&mut self, manifest: Manifest) -> Result<(), Stop> {
+        let (index, game) = (self.index.clone(), self.game.clone());
+        let here = self.blocking_report(move || index.files(&game)).await?;
+        let size = manifest.size();
+        let reclaimed: u64 = here.iter().filter_map(|r| manifest.file(&r.path).map(|f| f.size.min(r.size))).sum();
+        let folder = self.world.folder.clone();
+        let free = self.blocking(move || folder.free_space()).await?;
+        let needed = size.saturating_sub(reclaimed).saturating_add(SPARE_BYTES);
+        if free < needed {
+            return Err(Stop::Failed(no_space(&self.game, needed, free, &self.world)));
+        }
+        let previous: Vec<RelPath> = here.into_iter().map(|r| r.path).collect();
+        let folder = self.world.folder.clone();
+        let begun = self.blocking(move || folder.begin_download(&manifest, &previous)).await?;
+        self.download = Some(begun);
+        Ok(())
+    }
+
+    /// From a begun transaction to the sentinel.
+    pub(crate) async fn transfer(&mut self) -> Result<Fetched, Stop> {
+        let total = self.begun()?.manifest().size();
+        self.steer.progress.set_total(total);
+        manifest::digests(self).await?;
+        self.reuse().await?;
+        let reused = self.verified_bytes()?;
+        self.phase(Phase::Transferring).await;
+        let fetched = transfer::run(self).await?;
+        self.phase(Phase::Committing).await;
+        let version = self.begun()?.manifest().eti_version.clone();
+        self.commit().await?;
+        Ok(Fetched { version, fetched, reused })
+    }
+
+    /// Looks at what lies on the disk already: after a kill, for an update, for a repair.
+    async fn reuse(&mut self) -> Result<(), Stop> {
+        self.phase(Phase::Checking).await;
+        let files = u32::try_from(self.begun()?.manifest().files.len()).unwrap_or(u32::MAX);
+        self.steer.progress.set_done(self.verified_bytes()?);
+        // In batches, so that a cancel is heard between small files and inside large ones.
+        let mut next = 0u32;
+        while next < files {
+            let mut download = self.take()?;
+            let (cancel, progress) = (self.steer.cancel.clone(), self.steer.progress.clone());
+            let first = next;
+            let (download, read) = self
+                .world
+                .blocking
+                .run(move || {
+                    // Bytes read count as done until the batch tells how many of them are right.
+                    let keep_going = |bytes: u64| {
+                        progress.add(bytes);
+                        !cancel.is_cancelled()
+                    };
+                    let mut file = first;
+                    let end = files.min(first.saturating_add(256));
+                    let mut result = Ok(());
+                    while file < end && !cancel.is_cancelled() {
+                        if let Err(e) = download.reuse(file, &keep_going) {
+                            result = Err(e);
+                            break;
+                        }
+                        file += 1;
+                    }
+                    progress.set_done(verified_bytes(&download));
+                    (download, result.map(|()| file))
+                })
+                .await?;
+            self.download = Some(download);
+            next = read.map_err(|e| errors::disk(&e))?;
+            if self.steer.cancel.is_cancelled() {
+                return Err(Stop::Cancelled);
+            }
+        }
+        Ok(())
+    }
+
+    async fn commit(&mut self) -> Result<(), Stop> {
+        if self.steer.cancel.is_cancelled() {
+            return Err(Stop::Cancelled);
+        }
+        let download = self.take()?;
+        let committed: Committed = self.blocking(move || download.commit()).await?;
+        let files: Vec<KnownFile> = committed
+            .manifest
+            .files
+            .iter()
+            .zip(committed.stamps)
+            .zip(committed.hashes)
+            .filter_map(|((f, stamp), chunks)| {
+                Some(KnownFile { path: f.path.clone(), stamp, blake3: f.blake3?, chunks })
+            })
+            .collect();
+        let (index, manifest) = (self.index.clone(), committed.manifest);
+        self.blocking_report(move || index.note_download(&manifest, files)).await
+    }
+
+    /// After a cancel: nothing of the download stays.
+    async fn sweep(&mut self) -> OpOutcome {
+        match self.download.take() {
+            None => {
+                // It had not begun; an earlier attempt that failed half way (a full disk) may have left its records.
+                let (folder, game) = (self.world.folder.clone(), self.game.clone());
+                match self.world.blocking.run(move || folder.discard_recorded(&game)).await {
+                    Ok(Err(DiskError::NotFound { .. } | DiskError::Busy { .. })) => {
+                        OpOutcome::Swept { removed: 0, kept: Vec::new() }
+                    }
+                    swept => swept_outcome(swept.and_then(|r| r.map_err(|e| errors::disk(&e)))),
+                }
+            }
+            Some(download) => {
+                let swept = self.world.blocking.run(move || download.discard()).await;
+                swept_outcome(swept.and_then(|r| r.map_err(|e| errors::disk(&e))))
+            }
+        }
+    }
+
+    /// After a failure: what was verified stays. Returns whether there is anything to go on from.
+    pub(crate) async fn suspend(&mut self) -> bool {
+        if let Some(download) = self.download.take() {
+            // A failed last checkpoint costs the chunks since the one before; the failure itself is reported already.
+            if let Err(error) = self.world.blocking.run(move || download.suspend()).await {
+                tracing::warn!("{}: {error}", self.game);
+            }
+        }
+        is_resumable(&self.world, &self.game).await
+    }
+
+    pub(crate) async fn finish(&self, outcome: OpOutcome) {
+        finish(&self.events, self.steer.op, outcome).await;
+    }
+
+    pub(crate) async fn tell(&self, input: OpInput) {
+        conns::send(&self.events, Event::Input(Input::Op(self.steer.op, input))).await;
+    }
+
+    pub(crate) async fn phase(&self, phase: Phase) {
+        self.tell(OpInput::Phase(phase)).await;
+    }
+
+    pub(crate) fn begun(&self) -> Result<&Download, Stop> {
+        self.download.as_ref().ok_or_else(|| Stop::Failed(crate::task::bug("no transaction was begun")))
+    }
+
+    pub(crate) fn begun_mut(&mut self) -> Result<&mut Download, Stop> {
+        self.download.as_mut().ok_or_else(|| Stop::Failed(crate::task::bug("no transaction was begun")))
+    }
+
+    pub(crate) fn take(&mut self) -> Result<Download, Stop> {
+        self.download.take().ok_or_else(|| Stop::Failed(crate::task::bug("no transaction was begun")))
+    }
+
+    pub(crate) fn verified_bytes(&self) -> Result<u64, Stop> {
+        self.begun().map(verified_bytes)
+    }
+
+    pub(crate) async fn blocking<T, F>(&self, work: F) -> Result<T, Stop>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> Result<T, DiskError> + Send + 'static,
+    {
+        Ok(self.world.blocking.run(work).await?.map_err(|e| errors::disk(&e))?)
+    }
+
+    pub(crate) async fn blocking_report<T, F>(&self, work: F) -> Result<T, Stop>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> Result<T, Report> + Send + 'static,
+    {
+        Ok(self.world.blocking.run(work).await??)
+    }
+
+    /// Runs a step that only waits for the network, and drops it the moment the operation is cancelled.
+    pub(crate) async fn or_cancelled<T>(&self, step: impl Future<Output = T>) -> Result<T, Stop> {
+        tokio::select! {
+            biased;
+            () = self.steer.cancel.cancelled() => Err(Stop::Cancelled),
+            done = step => Ok(done),
+        }
+    }
+}
+
+/// Bytes of verified chunks.
+pub(crate) fn verified_bytes(download: &Download) -> u64 {
+    let (layout, manifest) = (download.layout(), download.manifest());
+    download
+        .verified()
+        .ones()
+        .filter_map(|n| {
+            let at = layout.locate(n)?;
+            bonfire_proto::chunk_span(manifest.files.get(at.file as usize)?.size, at.chunk).map(|(_, len)| len)
+        })
+        .sum()
+}
+
+/// Digests of a file's chunks in one allocation that span tasks share.
+pub(crate) type SharedDigests = BTreeMap<u32, Arc<Vec<Digest>>>;
+
+/// Whether a file's chunk digests have to be asked for: it has several, and its own hash is known to check them.
+pub(crate) fn wants_digests(download: &Download, file: u32) -> bool {
+    let Some(entry) = download.manifest().files.get(file as usize) else { return false };
+    chunk_count(entry.size) > 1 && entry.blake3.is_some() && download.hashes(file).is_none()
+}
+
+fn swept_outcome(swept: Result<SweepReport, Report>) -> OpOutcome {
+    match swept {
+        Ok(report) => OpOutcome::Swept {
+            removed: report.removed,
+            kept: report.kept_unproven.iter().map(ToString::to_string).collect(),
+        },
+        Err(error) => OpOutcome::Failed { error, resumable: true },
+    }
+}
+
+fn no_space(game: &GameId, needed: u64, free: u64, world: &World) -> Report {
+    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+    Report::new(
+        ErrorClass::Environment,
+        "no_space",
+        format!("{game} needs {} MiB, and {} has {} MiB free", mib(needed), world.folder.path().display(), mib(free)),
+    )
+    .hint("free some space on that disk, then ask again")
+}

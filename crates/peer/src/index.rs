@@ -1,0 +1,411 @@
+//! The index of the games folder: what was read once is not read again while its fingerprint stands.
+//!
+//! Owns the cache between disk and database. What a difference means for the library is the engine's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bonfire_disk::{DiskError, FileStamp, Fingerprint, Sentinel};
+use bonfire_engine::input::{GameFacts, Input, Persist, Scanned};
+use bonfire_engine::{ErrorClass, Report};
+use bonfire_proto::{ContentHash, Digest, GameId, Manifest, ManifestFile, ManifestHash, RelPath};
+use bonfire_store::{FileHashes, FileRow, IndexRow};
+use tokio::sync::mpsc;
+
+use crate::conns;
+use crate::errors;
+use crate::task::Event;
+use crate::world::World;
+
+/// A file whose content is known.
+#[derive(Debug, Clone)]
+pub(crate) struct KnownFile {
+    pub(crate) path: RelPath,
+    pub(crate) stamp: FileStamp,
+    pub(crate) blake3: Digest,
+    pub(crate) chunks: Vec<Digest>,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    fingerprint: String,
+    facts: GameFacts,
+}
+
+#[derive(Debug, Default)]
+struct Cache {
+    entries: BTreeMap<GameId, Entry>,
+    /// Rows that the next `persist` of their game stores.
+    pending: BTreeMap<GameId, IndexRow>,
+    /// Content that a download left, until its rows are stored.
+    fresh: BTreeMap<GameId, Vec<KnownFile>>,
+    /// Games in which something changed that their fingerprint need not show.
+    distrusted: BTreeSet<GameId>,
+    /// How often each game's file list was stored.
+    stored: BTreeMap<GameId, u64>,
+}
+
+/// What a look at the folder found.
+#[derive(Debug, Default)]
+struct Read {
+    games: BTreeMap<GameId, Option<GameFacts>>,
+    walked: BTreeSet<GameId>,
+    problems: Vec<String>,
+}
+
+/// The index; cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Index {
+    world: World,
+    cache: Arc<Mutex<Cache>>,
+}
+
+impl Index {
+    /// The index as stored.
+    pub(crate) fn load(world: World) -> Result<Self, Report> {
+        let rows = world.database.with(|s| s.index()).map_err(|e| errors::store(&e))?;
+        let mut entries = BTreeMap::new();
+        for row in rows {
+            let expected = expected(&world, &row.game, &row.version)?;
+            let Ok(seen) = serde_json::from_str::<SeenRow>(&row.fingerprint) else {
+                // Written by another version: read anew, as if it had never been seen.
+                continue;
+            };
+            let facts = GameFacts {
+                version: row.version,
+                size: row.size,
+                files: seen.files,
+                downloaded: seen.downloaded,
+                installed: seen.installed,
+                manifest_hash: row.manifest_hash,
+                content_hash: row.content_hash,
+                expected,
+                problems: row.problems,
+            };
+            entries.insert(row.game, Entry { fingerprint: row.fingerprint, facts });
+        }
+        let cache = Cache { entries, ..Cache::default() };
+        Ok(Self { world, cache: Arc::new(Mutex::new(cache)) })
+    }
+
+    /// Reads one game's folder, or all, and tells the engine.
+    pub(crate) async fn scan(self, scope: Option<GameId>, events: mpsc::Sender<Event>) {
+        let index = self.clone();
+        let asked = scope.clone();
+        let read = self.world.blocking.run(move || index.read(asked.as_ref())).await;
+        let (games, walked, problems) = match read.and_then(|r| r) {
+            Ok(read) => (Ok(read.games), read.walked, read.problems),
+            Err(error) => (Err(error), BTreeSet::new(), Vec::new()),
+        };
+        conns::send(&events, Event::Input(Input::Scanned(Scanned { scope, games, walked, problems }))).await;
+    }
+
+    fn read(&self, scope: Option<&GameId>) -> Result<Read, Report> {
+        let mut read = Read::default();
+        let ids = match scope {
+            Some(game) => vec![game.clone()],
+            None => {
+                let listing = self.world.folder.games().map_err(|e| folder_error(&e))?;
+                read.problems = listing.problems.iter().map(ToString::to_string).collect();
+                listing.games
+            }
+        };
+        for game in ids {
+            let facts = match self.read_game(&game, &mut read.walked) {
+                Ok(facts) => facts,
+                Err(error) if scope.is_some() => return Err(errors::disk(&error)),
+                Err(error) => {
+                    // One unreadable game must not hide the others; what was known of it stands.
+                    let known = self.lock().entries.get(&game).map(|e| e.facts.clone());
+                    known.map(|mut f| {
+                        f.problems = vec![errors::chain(&error)];
+                        f
+                    })
+                }
+            };
+            read.games.insert(game, facts);
+        }
+        tracing::debug!("scan: {} games, {} walked", read.games.len(), read.walked.len());
+        Ok(read)
+    }
+
+    fn read_game(&self, game: &GameId, walked_now: &mut BTreeSet<GameId>) -> Result<Option<GameFacts>, DiskError> {
+        let folder = &self.world.folder;
+        let Some(fingerprint) = folder.fingerprint(game)? else {
+            let mut cache = self.lock();
+            cache.entries.remove(game);
+            cache.pending.remove(game);
+            cache.distrusted.remove(game);
+            return Ok(None);
+        };
+        {
+            let mut cache = self.lock();
+            // What changes from here on is for the next scan.
+            let distrusted = cache.distrusted.remove(game);
+            if let Some(entry) = cache.entries.get(game)
+                && !distrusted
+                && !cache.fresh.contains_key(game)
+                && is_same(&entry.fingerprint, &fingerprint)
+            {
+                return Ok(Some(entry.facts.clone()));
+            }
+        }
+        walked_now.insert(game.clone());
+        let walked = folder.walk(game).inspect_err(|_| self.distrust(game))?;
+        let known = self.known_content(game);
+        let rows: Vec<FileRow> = walked
+            .files
+            .iter()
+            .map(|f| FileRow {
+                path: f.path.clone(),
+                size: f.size,
+                mtime_ns: f.mtime_ns,
+                blake3: known.get(&f.path).filter(|(stamp, _)| *stamp == f.stamp()).map(|(_, hash)| *hash),
+            })
+            .collect();
+        let files =
+            rows.iter().map(|r| ManifestFile { path: r.path.clone(), size: r.size, blake3: r.blake3 }).collect();
+        let manifest = Manifest::new(game.clone(), walked.eti_version.clone(), files);
+        let mut problems: Vec<String> = walked.problems.iter().map(ToString::to_string).collect();
+        if walked.sentinel == Sentinel::NotRegular {
+            problems.push("version.ini is not a regular file, so the game does not count as downloaded".to_owned());
+        }
+        let facts = GameFacts {
+            version: walked.eti_version,
+            size: manifest.size(),
+            files: manifest.files.len() as u64,
+            downloaded: walked.sentinel == Sentinel::Regular,
+            installed: walked.installed,
+            manifest_hash: manifest.manifest_hash,
+            content_hash: manifest.content_hash,
+            expected: self.expected_or_none(game, &manifest.eti_version),
+            problems,
+        };
+        let seen =
+            SeenRow { fingerprint, files: facts.files, downloaded: facts.downloaded, installed: facts.installed };
+        // Serialising plain numbers and names cannot fail; an empty text would only cost another walk.
+        let fingerprint = serde_json::to_string(&seen).unwrap_or_default();
+        let row = IndexRow {
+            game: game.clone(),
+            fingerprint: fingerprint.clone(),
+            version: facts.version.clone(),
+            size: facts.size,
+            manifest_hash: facts.manifest_hash,
+            content_hash: facts.content_hash,
+            files: Some(rows),
+            problems: facts.problems.clone(),
+        };
+        let mut cache = self.lock();
+        cache.entries.insert(game.clone(), Entry { fingerprint, facts: facts.clone() });
+        cache.pending.insert(game.clone(), row);
+        Ok(Some(facts))
+    }
+
+    /// Has the next scan list a game's files anew: something in it changed, which its fingerprint need not show.
+    pub(crate) fn distrust(&self, game: &GameId) {
+        self.lock().distrusted.insert(game.clone());
+    }
+
+    /// Has the next scan list every game's files anew.
+    pub(crate) fn distrust_all(&self) {
+        let mut cache = self.lock();
+        let all: Vec<GameId> = cache.entries.keys().cloned().collect();
+        cache.distrusted.extend(all);
+    }
+
+    /// Content known of a game's files, by path: from the last download, else from the database.
+    fn known_content(&self, game: &GameId) -> BTreeMap<RelPath, (FileStamp, Digest)> {
+        if let Some(fresh) = self.lock().fresh.get(game) {
+            return fresh.iter().map(|f| (f.path.clone(), (f.stamp, f.blake3))).collect();
+        }
+        match self.world.database.with(|s| s.files(game)) {
+            Ok(rows) => rows
+                .into_iter()
+                .filter_map(|r| Some((r.path, (FileStamp { size: r.size, mtime_ns: r.mtime_ns }, r.blake3?))))
+                .collect(),
+            Err(error) => {
+                // Only speed is lost: the files are hashed again.
+                tracing::warn!("known hashes of {game} cannot be read: {}", errors::chain(&error));
+                BTreeMap::new()
+            }
+        }
+    }
+
+    fn expected_or_none(&self, game: &GameId, version: &str) -> Option<(ManifestHash, ContentHash)> {
+        match expected(&self.world, game, version) {
+            Ok(expected) => expected,
+            Err(error) => {
+                tracing::warn!("what {game} was downloaded as cannot be read: {error}");
+                None
+            }
+        }
+    }
+
+    /// Stores what the engine wants durable, in one transaction.
+    pub(crate) async fn persist(&self, persist: Persist) -> Result<(), Report> {
+        let index = self.clone();
+        self.world.blocking.run(move || index.store(&persist)).await?
+    }
+
+    fn store(&self, persist: &Persist) -> Result<(), Report> {
+        let (rows, fresh) = {
+            let mut cache = self.lock();
+            let rows: Vec<IndexRow> = persist.index.iter().filter_map(|g| cache.pending.remove(g)).collect();
+            let fresh: Vec<_> =
+                rows.iter().filter_map(|r| cache.fresh.remove(&r.game).map(|f| (r.game.clone(), f))).collect();
+            (rows, fresh)
+        };
+        self.world.database.with(|s| {
+            s.commit_library(persist.change.as_ref(), &rows, &persist.gone).map_err(|e| errors::store(&e))?;
+            let mut cache = self.lock();
+            for row in rows.iter().filter(|r| r.files.is_some()) {
+                *cache.stored.entry(row.game.clone()).or_default() += 1;
+            }
+            drop(cache);
+            for game in &persist.gone {
+                for key in [expected_key(game), expected_hash_key(game)] {
+                    // Nearly always there is nothing to remove, and looking costs no write.
+                    if s.setting(&key).map_err(|e| errors::store(&e))?.is_some() {
+                        s.set_setting(&key, None).map_err(|e| errors::store(&e))?;
+                    }
+                }
+            }
+            for (game, files) in fresh {
+                let rows: Vec<FileHashes> = files.into_iter().map(hash_row).collect();
+                s.put_hashes(&game, &rows).map_err(|e| errors::store(&e))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Notes what a finished download holds, so that the scan that settles it need not read it again, and what
+    /// `verify` compares with from here on. To be called where blocking is allowed.
+    pub(crate) fn note_download(&self, manifest: &Manifest, files: Vec<KnownFile>) -> Result<(), Report> {
+        let game = &manifest.game_id;
+        let text = serde_json::to_string(manifest).map_err(|e| {
+            Report::new(ErrorClass::Bug, "bug", format!("the file list of {game} cannot be stored: {e}"))
+        })?;
+        self.world.database.with(|s| {
+            s.set_setting(&expected_key(game), Some(&text)).map_err(|e| errors::store(&e))?;
+            let hashes = manifest
+                .content_hash
+                .map(|content| format!("{} {content} {}", manifest.manifest_hash, manifest.eti_version));
+            s.set_setting(&expected_hash_key(game), hashes.as_deref()).map_err(|e| errors::store(&e))
+        })?;
+        self.lock().fresh.insert(game.clone(), files);
+        Ok(())
+    }
+
+    /// What a game was downloaded as, when it was downloaded by Bonfire. To be called where blocking is allowed.
+    pub(crate) fn downloaded_as(&self, game: &GameId) -> Result<Option<Manifest>, Report> {
+        let text = self.world.database.with(|s| s.setting(&expected_key(game))).map_err(|e| errors::store(&e))?;
+        let Some(text) = text else { return Ok(None) };
+        serde_json::from_str(&text).map(Some).map_err(|e| {
+            Report::new(
+                ErrorClass::Corruption,
+                "state_database",
+                format!("the stored file list of {game} cannot be read: {e}"),
+            )
+        })
+    }
+
+    /// Stores what hashing found, and the content hash when every file is known. To be called where blocking is allowed.
+    pub(crate) fn note_hashed(
+        &self,
+        game: &GameId,
+        manifest_hash: ManifestHash,
+        files: Vec<KnownFile>,
+    ) -> Result<Option<ContentHash>, Report> {
+        let hashes: Vec<FileHashes> = files.into_iter().map(hash_row).collect();
+        let rows = self.world.database.with(|s| {
+            s.put_hashes(game, &hashes).map_err(|e| errors::store(&e))?;
+            s.files(game).map_err(|e| errors::store(&e))
+        })?;
+        let mut list: Vec<ManifestFile> =
+            rows.into_iter().map(|r| ManifestFile { path: r.path, size: r.size, blake3: r.blake3 }).collect();
+        list.sort_by(|a, b| a.path.cmp(&b.path));
+        if bonfire_proto::game::manifest_hash(&list) != manifest_hash {
+            return Ok(None);
+        }
+        let content = bonfire_proto::game::content_hash(&list);
+        if let Some(content) = content {
+            let mut cache = self.lock();
+            if cache.pending.get(game).is_some_and(|row| row.files.is_some()) {
+                // Listed anew meanwhile: what was hashed may not be what lies there now.
+                return Ok(None);
+            }
+            if let Some(entry) = cache.entries.get_mut(game) {
+                entry.facts.content_hash = Some(content);
+                let row = IndexRow {
+                    game: game.clone(),
+                    fingerprint: entry.fingerprint.clone(),
+                    version: entry.facts.version.clone(),
+                    size: entry.facts.size,
+                    manifest_hash: entry.facts.manifest_hash,
+                    content_hash: Some(content),
+                    files: None,
+                    problems: entry.facts.problems.clone(),
+                };
+                cache.pending.insert(game.clone(), row);
+            }
+        }
+        Ok(content)
+    }
+
+    /// Counts how often a game's file list was stored: a list read at one count is out of date at another.
+    pub(crate) fn generation(&self, game: &GameId) -> u64 {
+        self.lock().stored.get(game).copied().unwrap_or(0)
+    }
+
+    /// Files of a game as last read, with what is known of their content. To be called where blocking is allowed.
+    pub(crate) fn files(&self, game: &GameId) -> Result<Vec<FileRow>, Report> {
+        self.world.database.with(|s| s.files(game)).map_err(|e| errors::store(&e))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Cache> {
+        // Every change under this lock is whole before it is let go, so a panic elsewhere leaves it sound.
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A fingerprint and the facts that have no column of their own.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+struct SeenRow {
+    fingerprint: Fingerprint,
+    files: u64,
+    downloaded: bool,
+    installed: bool,
+}
+
+fn is_same(stored: &str, seen: &Fingerprint) -> bool {
+    serde_json::from_str::<SeenRow>(stored).is_ok_and(|s| s.fingerprint == *seen)
+}
+
+/// What a game was downloaded as, when this version of it was: one that somebody put there by hand is not held against
+/// what a download left before.
+fn expected(world: &World, game: &GameId, version: &str) -> Result<Option<(ManifestHash, ContentHash)>, Report> {
+    let text = world.database.with(|s| s.setting(&expected_hash_key(game))).map_err(|e| errors::store(&e))?;
+    Ok(text.and_then(|t| {
+        let mut fields = t.splitn(3, ' ');
+        let (manifest, content) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        (fields.next() == Some(version)).then_some((manifest, content))
+    }))
+}
+
+fn expected_key(game: &GameId) -> String {
+    format!("expected/{game}")
+}
+
+fn expected_hash_key(game: &GameId) -> String {
+    format!("expected_hash/{game}")
+}
+
+fn hash_row(f: KnownFile) -> FileHashes {
+    FileHashes { path: f.path, size: f.stamp.size, mtime_ns: f.stamp.mtime_ns, blake3: f.blake3, chunks: f.chunks }
+}
+
+fn folder_error(error: &DiskError) -> Report {
+    let report = Report::new(error.class(), "games_folder", errors::chain(error))
+        .hint("see that the games folder exists and can be read; everything else stays as it was known");
+    if error.is_retryable() { report.retryable() } else { report }
+}

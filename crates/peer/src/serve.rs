@@ -1,0 +1,493 @@
+//! Answers the requests of other peers: file lists, chunk digests, chunks.
+//!
+//! Owns the bounds on what one peer may cost here. Whether something may be served at all is `engine::serving`'s rule.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bonfire_disk::{FileStamp, ServeError, ServedFile};
+use bonfire_engine::Report;
+use bonfire_engine::budget::{BudgetLimits, TokenBucket};
+use bonfire_engine::input::{ConnId, ConnInput, Input, Watched};
+use bonfire_engine::serving::{self, Servable, ServingView};
+use bonfire_net::{Connection, Endpoint, IncomingStream, NetError, Reply};
+use bonfire_proto::chunk::chunk_hash;
+use bonfire_proto::limits::{HASHES_PER_PAGE, PAGE_LEN_MAX};
+use bonfire_proto::message::{
+    Chunk, ChunkHashes, ErrorMsg, GetChunkHashes, GetChunks, GetGame, ManifestMsg, ManifestPage, Request, Response,
+    Unchanged,
+};
+use bonfire_proto::{
+    ContentHash, Digest, ErrorCode, GameId, Manifest, ManifestFile, ManifestHash, RelPath, chunk_span,
+};
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::conns;
+use crate::errors::chain;
+use crate::index::Index;
+use crate::probe;
+use crate::task::Event;
+use crate::world::World;
+
+/// Chunks held in memory for all peers together: 48 × 4 MiB is 192 MiB, which keeps eight receivers fed.
+const CHUNKS_IN_MEMORY: usize = 48;
+/// Chunks held in memory for one connection: one that reads slowly, or not at all, must not hold the others up.
+const CHUNKS_PER_CONNECTION: usize = 8;
+/// Requests that read the database at one time; the rest wait here and not where the peer's own writes wait.
+const READS_AT_ONCE: usize = 2;
+/// Signs of life from requests are told to the engine no more often than this.
+const ACTIVE_EVERY: Duration = Duration::from_secs(5);
+/// File lists kept ready. A room fetches one game at a time, at most a few.
+const LISTS_KEPT: usize = 8;
+
+/// A game ready to be served.
+#[derive(Debug)]
+struct Listed {
+    manifest: Manifest,
+    stamps: Vec<FileStamp>,
+    /// Chunk digests by file, read once.
+    hashes: Mutex<BTreeMap<u32, Arc<Vec<Digest>>>>,
+}
+
+/// A chunk that is being read.
+type Reading = Pin<Box<dyn Future<Output = Result<Result<(Bytes, Digest, Leave), ServeError>, Report>> + Send>>;
+
+/// What a list was read as; with equal hashes its files may still have other stamps.
+type ListKey = (ManifestHash, Option<ContentHash>, u64);
+
+type Lists = BTreeMap<GameId, (ListKey, Arc<Listed>)>;
+
+/// Answers requests; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Server {
+    world: World,
+    index: Index,
+    endpoint: Endpoint,
+    view: watch::Receiver<Arc<ServingView>>,
+    events: mpsc::Sender<Event>,
+    memory: Arc<Semaphore>,
+    reads: Arc<Semaphore>,
+    lists: Arc<Mutex<Lists>>,
+}
+
+/// Leave to hold one chunk in memory: of all connections together, and of this one.
+struct Leave {
+    _all: OwnedSemaphorePermit,
+    _own: OwnedSemaphorePermit,
+}
+
+/// A connection that is served.
+#[derive(Clone)]
+struct Asker {
+    connection: Connection,
+    memory: Arc<Semaphore>,
+}
+
+impl Server {
+    pub(crate) fn new(
+        world: World,
+        index: Index,
+        endpoint: Endpoint,
+        view: watch::Receiver<Arc<ServingView>>,
+        events: mpsc::Sender<Event>,
+    ) -> Self {
+        let memory = Arc::new(Semaphore::new(CHUNKS_IN_MEMORY));
+        let reads = Arc::new(Semaphore::new(READS_AT_ONCE));
+        Self { world, index, endpoint, view, events, memory, reads, lists: Arc::default() }
+    }
+
+    /// Serves one connection until it closes.
+    pub(crate) async fn serve(self, conn: ConnId, connection: Connection) {
+        let limits = BudgetLimits::default();
+        let mut requests = TokenBucket::new(bonfire_engine::Instant(0), limits.requests_per_second, limits.burst);
+        let started = Instant::now();
+        let mut told: Option<Instant> = None;
+        let asker = Asker { connection: connection.clone(), memory: Arc::new(Semaphore::new(CHUNKS_PER_CONNECTION)) };
+        let mut tasks = JoinSet::new();
+        loop {
+            while let Some(done) = tasks.try_join_next() {
+                if let Err(error) = done
+                    && error.is_panic()
+                {
+                    tracing::error!("answering a request failed: {error}");
+                }
+            }
+            // The connection's own watcher tells the engine that it closed.
+            let Ok(stream) = connection.accept_stream().await else { break };
+            let now = bonfire_engine::Instant(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX));
+            if let Err(wait) = requests.take(now) {
+                // Slowing the asker down by not accepting is fair to one in a hurry and enough against one in anger: its
+                // streams are bounded by the transport, so what it asks in vain waits on its own side.
+                tokio::time::sleep(wait).await;
+            }
+            if told.is_none_or(|at| at.elapsed() >= ACTIVE_EVERY) {
+                told = Some(Instant::now());
+                conns::send(&self.events, Event::Input(Input::Conn(ConnInput::Active(conn)))).await;
+            }
+            let (server, asker) = (self.clone(), asker.clone());
+            tasks.spawn(async move { server.answer(asker, stream).await });
+        }
+        tasks.shutdown().await;
+    }
+
+    async fn answer(self, asker: Asker, stream: IncomingStream) {
+        let from = asker.connection.remote_addr();
+        match stream.read_request().await {
+            Ok(served) => {
+                let mut reply = served.reply;
+                let outcome = match served.request {
+                    Err(error) => refuse(&mut reply, ErrorMsg::new(error.code(), error.to_string())).await,
+                    Ok(request) => self.request(&asker, &request, &mut reply).await,
+                };
+                match outcome {
+                    Ok(()) => {
+                        if let Some(code) = reply.deliver().await {
+                            tracing::debug!("{from} gave up on an answer: {}", code.text());
+                        }
+                    }
+                    Err(error) => tracing::debug!("answering {from} ended: {error}"),
+                }
+            }
+            Err(error) => tracing::debug!("request from {from} broke: {error}"),
+        }
+    }
+
+    async fn request(&self, asker: &Asker, request: &Request, reply: &mut Reply) -> Result<(), NetError> {
+        let view = self.view.borrow().clone();
+        if let Err(refusal) = serving::may_serve(&view, request) {
+            return refuse(reply, refusal).await;
+        }
+        match request {
+            Request::GetLibraryDelta(_) | Request::GetLibrarySnapshot(_) => {
+                let (ask, answer) = oneshot::channel();
+                conns::send(&self.events, Event::Library(request.clone(), ask)).await;
+                match answer.await {
+                    Ok(frames) => send_all(reply, &frames).await,
+                    Err(_) => refuse(reply, ErrorMsg::new(ErrorCode::Busy, "shutting down")).await,
+                }
+            }
+            Request::GetGame(r) => self.manifest(&view, r, reply).await,
+            Request::GetChunkHashes(r) => self.hashes(&view, r, reply).await,
+            Request::GetChunks(r) => {
+                // Waiting for memory or the disk must not outlast an asker that gave up.
+                let stopped = reply.stopped();
+                tokio::select! {
+                    biased;
+                    _ = stopped => Ok(()),
+                    answered = self.chunks(&view, asker, r, reply) => answered,
+                }
+            }
+            Request::ProbeBack(r) => {
+                let unix_ms = self.world.clock.unix_ms();
+                let result = probe::back(&self.endpoint, &asker.connection, r.port, unix_ms).await;
+                reply.send(&Response::ProbeResult(result)).await
+            }
+        }
+    }
+
+    async fn manifest(&self, view: &ServingView, r: &GetGame, reply: &mut Reply) -> Result<(), NetError> {
+        let Some(listed) = self.listed(view, &r.game_id, reply).await? else { return Ok(()) };
+        let m = &listed.manifest;
+        if r.known_manifest_hash == Some(m.manifest_hash) {
+            return reply.send(&Response::Unchanged(Unchanged { manifest_hash: m.manifest_hash })).await;
+        }
+        send_all(reply, &manifest_pages(m)).await
+    }
+
+    async fn hashes(&self, view: &ServingView, r: &GetChunkHashes, reply: &mut Reply) -> Result<(), NetError> {
+        let Some(listed) = self.listed(view, &r.game_id, reply).await? else { return Ok(()) };
+        let Some((index, _)) = position(&listed.manifest, &r.path) else {
+            return refuse(reply, no_such_file(&r.path)).await;
+        };
+        match self.known_hashes(&listed, &r.game_id, index).await {
+            Ok(Some(hashes)) => {
+                let pages = u32::try_from(hashes.len().div_ceil(HASHES_PER_PAGE)).unwrap_or(u32::MAX).max(1);
+                for (page, part) in (0u32..).zip(hashes.chunks(HASHES_PER_PAGE)) {
+                    let frame = ChunkHashes { hashes: part.to_vec(), page, pages };
+                    reply.send(&Response::ChunkHashes(frame)).await?;
+                }
+                Ok(())
+            }
+            Ok(None) => {
+                refuse(reply, ErrorMsg::new(ErrorCode::NotReady, format!("{} was not hashed yet", r.path))).await
+            }
+            Err(error) => refuse(reply, ErrorMsg::new(ErrorCode::Internal, error)).await,
+        }
+    }
+
+    async fn chunks(
+        &self,
+        view: &ServingView,
+        asker: &Asker,
+        r: &GetChunks,
+        reply: &mut Reply,
+    ) -> Result<(), NetError> {
+        let Some(listed) = self.listed(view, &r.game_id, reply).await? else { return Ok(()) };
+        let Some((index, file)) = position(&listed.manifest, &r.path) else {
+            return refuse(reply, no_such_file(&r.path)).await;
+        };
+        let last = r.first.checked_add(r.count - 1).filter(|last| chunk_span(file.size, *last).is_some());
+        let Some(last) = last else {
+            let what = format!("{} has no chunks {}..{}", r.path, r.first, u64::from(r.first) + u64::from(r.count));
+            return refuse(reply, ErrorMsg::new(ErrorCode::NotFound, what)).await;
+        };
+        let known = match self.known_hashes(&listed, &r.game_id, index).await {
+            Ok(known) => known,
+            Err(error) => return refuse(reply, ErrorMsg::new(ErrorCode::Internal, error)).await,
+        };
+        let stamp = listed.stamps[index as usize];
+        let (folder, game, path) = (self.world.folder.clone(), r.game_id.clone(), r.path.clone());
+        let opened = self.world.blocking.run(move || folder.open_serving(&game, &path, &stamp)).await;
+        let opened = match opened {
+            Ok(Ok(file)) => Arc::new(file),
+            Ok(Err(error)) => return self.unservable(&r.game_id, &error, reply).await,
+            Err(error) => return refuse(reply, ErrorMsg::new(ErrorCode::Internal, error.message)).await,
+        };
+        let size = file.size;
+        let mut ahead = None;
+        for at in r.first..=last {
+            let reading = match ahead.take() {
+                Some(reading) => reading,
+                None => self.read(&opened, size, at, known.clone(), self.leave(asker).await),
+            };
+            let read = reading.await;
+            // One chunk ahead while there is room. To wait for room while holding a chunk could never end: all the
+            // others might do the same.
+            if at < last
+                && let Some(leave) = self.leave_now(asker)
+            {
+                ahead = Some(self.read(&opened, size, at + 1, known.clone(), leave));
+            }
+            match read {
+                Ok(Ok((bytes, hash, leave))) => {
+                    let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+                    reply.send(&Response::Chunk(Chunk { index: at, len, hash })).await?;
+                    reply.send_bytes(bytes).await?;
+                    drop(leave);
+                }
+                Ok(Err(error)) => return self.unservable(&r.game_id, &error, reply).await,
+                Err(error) => return refuse(reply, ErrorMsg::new(ErrorCode::Internal, error.message)).await,
+            }
+        }
+        Ok(())
+    }
+
+    async fn leave(&self, asker: &Asker) -> Leave {
+        let closed = "BUG: the semaphore is never closed";
+        let own = asker.memory.clone().acquire_owned().await.expect(closed);
+        Leave { _own: own, _all: self.memory.clone().acquire_owned().await.expect(closed) }
+    }
+
+    fn leave_now(&self, asker: &Asker) -> Option<Leave> {
+        let own = asker.memory.clone().try_acquire_owned().ok()?;
+        Some(Leave { _own: own, _all: self.memory.clone().try_acquire_owned().ok()? })
+    }
+
+    /// Starts to read a chunk, so that it is ready when the one before it has left.
+    fn read(
+        &self,
+        file: &Arc<ServedFile>,
+        size: u64,
+        index: u32,
+        known: Option<Arc<Vec<Digest>>>,
+        leave: Leave,
+    ) -> Reading {
+        let file = file.clone();
+        self.world.blocking.spawn(move || {
+            let mut buffer = Vec::new();
+            file.read_chunk(index, &mut buffer)?;
+            // The file's stamp is the one it was hashed at, so its digests stand; the receiver checks the bytes anyway.
+            let hash =
+                known.and_then(|k| k.get(index as usize).copied()).unwrap_or_else(|| chunk_hash(size, index, &buffer));
+            Ok((Bytes::from(buffer), hash, leave))
+        })
+    }
+
+    /// A file that is not what the list says: the asker is told, and the game is read again.
+    async fn unservable(&self, game: &GameId, error: &ServeError, reply: &mut Reply) -> Result<(), NetError> {
+        tracing::info!("{game} cannot be served: {}", chain(error));
+        self.index.distrust(game);
+        conns::send(&self.events, Event::Input(Input::Watched(Watched::Game(game.clone())))).await;
+        let code = match error {
+            ServeError::Changed { .. } => ErrorCode::Conflict,
+            _ => ErrorCode::Internal,
+        };
+        refuse(reply, ErrorMsg::new(code, format!("{game} changed or cannot be read"))).await
+    }
+
+    /// The game's file list, or `None` after refusing.
+    async fn listed(
+        &self,
+        view: &ServingView,
+        game: &GameId,
+        reply: &mut Reply,
+    ) -> Result<Option<Arc<Listed>>, NetError> {
+        let servable = match view.servable(game) {
+            Ok(servable) => servable,
+            Err(refusal) => {
+                refuse(reply, refusal).await?;
+                return Ok(None);
+            }
+        };
+        if let Some(listed) = self.kept(game, servable) {
+            return Ok(Some(listed));
+        }
+        let _turn = self.turn().await;
+        // Whoever was before may have read it.
+        match self.kept(game, servable) {
+            Some(listed) => Ok(Some(listed)),
+            None => self.read_list(game, servable, reply).await,
+        }
+    }
+
+    async fn read_list(
+        &self,
+        game: &GameId,
+        servable: &Servable,
+        reply: &mut Reply,
+    ) -> Result<Option<Arc<Listed>>, NetError> {
+        // Read before the rows are: a list that is stored meanwhile makes this one out of date.
+        let key = self.key(game, servable);
+        let (database, id, version) = (self.world.database.clone(), game.clone(), servable.version.clone());
+        let loaded = self.world.blocking.run(move || load(&database, &id, version)).await.and_then(|r| r);
+        match loaded {
+            Ok(listed) if listed.manifest.manifest_hash == key.0 => {
+                let listed = Arc::new(listed);
+                let mut lists = self.lists();
+                if lists.len() >= LISTS_KEPT
+                    && !lists.contains_key(game)
+                    && let Some(first) = lists.keys().next().cloned()
+                {
+                    lists.remove(&first);
+                }
+                lists.insert(game.clone(), (key, listed.clone()));
+                Ok(Some(listed))
+            }
+            Ok(_) => {
+                refuse(reply, ErrorMsg::new(ErrorCode::NotReady, format!("{game} is being read again"))).await?;
+                Ok(None)
+            }
+            Err(error) => {
+                tracing::warn!("the file list of {game} cannot be read: {error}");
+                refuse(reply, ErrorMsg::new(ErrorCode::Internal, format!("the list of {game} cannot be read"))).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn kept(&self, game: &GameId, servable: &Servable) -> Option<Arc<Listed>> {
+        let key = self.key(game, servable);
+        self.lists().get(game).filter(|(k, _)| *k == key).map(|(_, l)| l.clone())
+    }
+
+    fn key(&self, game: &GameId, servable: &Servable) -> ListKey {
+        (servable.manifest_hash, servable.content_hash, self.index.generation(game))
+    }
+
+    fn lists(&self) -> MutexGuard<'_, Lists> {
+        self.lists.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn turn(&self) -> OwnedSemaphorePermit {
+        self.reads.clone().acquire_owned().await.expect("BUG: the semaphore is never closed")
+    }
+
+    async fn known_hashes(
+        &self,
+        listed: &Listed,
+        game: &GameId,
+        index: u32,
+    ) -> Result<Option<Arc<Vec<Digest>>>, String> {
+        let file = &listed.manifest.files[index as usize];
+        let Some(whole) = file.blake3 else { return Ok(None) };
+        if bonfire_proto::chunk_count(file.size) == 1 {
+            return Ok(Some(Arc::new(vec![whole])));
+        }
+        {
+            let kept = listed.hashes.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(known) = kept.get(&index) {
+                return Ok(Some(known.clone()));
+            }
+        }
+        let _turn = self.turn().await;
+        let (database, game, path) = (self.world.database.clone(), game.clone(), file.path.clone());
+        let read = self.world.blocking.run(move || database.with(|s| s.chunk_hashes(&game, &path))).await;
+        let known = read.map_err(|e| e.message)?.map_err(|e| chain(&e))?.map(Arc::new);
+        if let Some(known) = &known {
+            listed.hashes.lock().unwrap_or_else(PoisonError::into_inner).insert(index, known.clone());
+        }
+        Ok(known)
+    }
+}
+
+fn load(
+    database: &crate::blocking::Database,
+    game: &GameId,
+    version: String,
+) -> Result<Listed, bonfire_engine::Report> {
+    let rows = database.with(|s| s.files(game)).map_err(|e| crate::errors::store(&e))?;
+    let mut rows: Vec<_> = rows.into_iter().collect();
+    rows.sort_by(|a, b| a.path.cmp(&b.path));
+    let stamps = rows.iter().map(|r| FileStamp { size: r.size, mtime_ns: r.mtime_ns }).collect();
+    let files = rows.into_iter().map(|r| ManifestFile { path: r.path, size: r.size, blake3: r.blake3 }).collect();
+    Ok(Listed { manifest: Manifest::new(game.clone(), version, files), stamps, hashes: Mutex::default() })
+}
+
+/// A manifest in frames, each under the page bound.
+fn manifest_pages(m: &Manifest) -> Vec<Response> {
+    // Path, size and digest with their JSON keys: at most this much beside the path itself.
+    const FILE_OVERHEAD: usize = 140;
+    let mut parts: Vec<Vec<ManifestFile>> = vec![Vec::new()];
+    let mut len = 0;
+    for file in &m.files {
+        // A character of a path takes at most six bytes in JSON.
+        let cost = file.path.as_str().len() * 2 + FILE_OVERHEAD;
+        if len + cost > PAGE_LEN_MAX {
+            parts.push(Vec::new());
+            len = 0;
+        }
+        len += cost;
+        if let Some(part) = parts.last_mut() {
+            part.push(file.clone());
+        }
+    }
+    let pages = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+    (0u32..)
+        .zip(parts)
+        .map(|(page, files)| {
+            let manifest = ManifestPage {
+                game_id: m.game_id.clone(),
+                eti_version: m.eti_version.clone(),
+                manifest_hash: m.manifest_hash,
+                content_hash: m.content_hash,
+                files,
+            };
+            Response::Manifest(ManifestMsg { manifest, page, pages })
+        })
+        .collect()
+}
+
+fn position<'a>(manifest: &'a Manifest, path: &RelPath) -> Option<(u32, &'a ManifestFile)> {
+    let at = manifest.files.binary_search_by(|f| f.path.cmp(path)).ok()?;
+    Some((u32::try_from(at).ok()?, &manifest.files[at]))
+}
+
+fn no_such_file(path: &RelPath) -> ErrorMsg {
+    ErrorMsg::new(ErrorCode::NotFound, format!("no file {path} in the game"))
+}
+
+async fn refuse(reply: &mut Reply, refusal: ErrorMsg) -> Result<(), NetError> {
+    reply.send(&Response::Error(refusal)).await
+}
+
+async fn send_all(reply: &mut Reply, frames: &[Response]) -> Result<(), NetError> {
+    for frame in frames {
+        reply.send(frame).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,471 @@
+//! The peer's one task: hears everything, asks the engine, carries out what it says, in order.
+//!
+//! Decides nothing. A batch stops at a `Persist` that fails, and so does the peer: to go on would tell others of a state
+//! that the disk does not have.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bonfire_engine::command::Reply;
+use bonfire_engine::engine::Engine;
+use bonfire_engine::input::{CommandId, ConnId, Effect, Input, OpId, OpPlan};
+use bonfire_engine::serving::ServingView;
+use bonfire_engine::{ErrorClass, EventRecord, PeerEvent, Report, Snapshot};
+use bonfire_net::{Announcement, Connection, Discovery, Endpoint};
+use bonfire_proto::limits::PROTO_VERSION;
+use bonfire_proto::message::{Control, Request, Response};
+use bonfire_proto::{CloseCode, GameId, PeerId};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::conns::{self, Arrival, Conns};
+use crate::download;
+use crate::handle::PeerCommand;
+use crate::hash::Hasher;
+use crate::index::Index;
+use crate::library;
+use crate::probe;
+use crate::progress::{Progress, Speed};
+use crate::serve::Server;
+use crate::verify;
+use crate::world::World;
+
+/// How often progress is put into the snapshot while something is active.
+const PROGRESS_EVERY: Duration = Duration::from_millis(250);
+/// Longest wait for the other sides to take note of our closing. They are told at once; a second covers bad Wi-Fi.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+
+/// What wakes the task.
+pub(crate) enum Event {
+    /// For the engine as it is.
+    Input(Input),
+    /// A connection that exchanged hellos.
+    Arrived(Box<Arrival>),
+    /// A request that only the engine's library can answer.
+    Library(Request, oneshot::Sender<Arc<Vec<Response>>>),
+}
+
+/// What an operation's worker is steered by.
+struct Running {
+    cancel: CancellationToken,
+    sources: watch::Sender<Vec<(PeerId, Connection)>>,
+    progress: Arc<Progress>,
+    speed: Speed,
+    worker: tokio::task::AbortHandle,
+    game: GameId,
+}
+
+/// Everything that the task owns.
+pub(crate) struct Task {
+    pub(crate) engine: Engine,
+    pub(crate) world: World,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) discovery: Option<Arc<dyn Discovery>>,
+    pub(crate) index: Index,
+    pub(crate) server: Server,
+    pub(crate) hasher: Hasher,
+    pub(crate) conns: Conns,
+    pub(crate) events: mpsc::Sender<Event>,
+    pub(crate) serving: watch::Sender<Arc<ServingView>>,
+    pub(crate) snapshot: watch::Sender<Arc<Snapshot>>,
+    pub(crate) told: broadcast::Sender<EventRecord>,
+    pub(crate) about: library::About,
+    pub(crate) started: Instant,
+    state: State,
+}
+
+#[derive(Default)]
+struct State {
+    seq: u64,
+    /// Something was taken in that the snapshot may not show yet.
+    stale: bool,
+    next_command: u64,
+    replies: BTreeMap<CommandId, oneshot::Sender<Result<Reply, Report>>>,
+    running: BTreeMap<OpId, Running>,
+    workers: JoinSet<()>,
+    problems: Vec<PeerEvent>,
+    pages: library::Pages,
+    stop: bool,
+}
+
+/// The parts of a task that others made.
+pub(crate) struct Parts {
+    pub(crate) engine: Engine,
+    pub(crate) world: World,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) discovery: Option<Arc<dyn Discovery>>,
+    pub(crate) index: Index,
+    pub(crate) server: Server,
+    pub(crate) hasher: Hasher,
+    pub(crate) events: mpsc::Sender<Event>,
+    pub(crate) serving: watch::Sender<Arc<ServingView>>,
+    pub(crate) snapshot: watch::Sender<Arc<Snapshot>>,
+    pub(crate) told: broadcast::Sender<EventRecord>,
+    pub(crate) about: library::About,
+    pub(crate) started: Instant,
+    /// What recovery has to say, told before anything else.
+    pub(crate) problems: Vec<PeerEvent>,
+}
+
+impl Task {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts {
+            engine,
+            world,
+            endpoint,
+            discovery,
+            index,
+            server,
+            hasher,
+            events,
+            serving,
+            snapshot,
+            told,
+            about,
+            started,
+            problems,
+        } = parts;
+        Self {
+            engine,
+            world,
+            endpoint,
+            discovery,
+            index,
+            server,
+            hasher,
+            conns: Conns::new(events.clone()),
+            events,
+            serving,
+            snapshot,
+            told,
+            about,
+            started,
+            state: State { problems, ..State::default() },
+        }
+    }
+
+    /// Runs until told to stop. `Listening` is the first input.
+    pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<PeerCommand>, mut events: mpsc::Receiver<Event>) {
+        let accepting = tokio::spawn(conns::accept(self.endpoint.clone(), self.events.clone()));
+        for problem in std::mem::take(&mut self.state.problems) {
+            self.tell(problem);
+        }
+        self.feed(Input::Listening(self.about.listen)).await;
+        let mut next_progress = Instant::now() + PROGRESS_EVERY;
+        while !self.state.stop {
+            let deadline = self.engine.next_deadline().map(|(at, _)| self.started + Duration::from_millis(at.0));
+            let never = Instant::now() + Duration::from_secs(3600);
+            tokio::select! {
+                // Events come last: what others send must not keep a person, or a deadline, waiting.
+                biased;
+                command = commands.recv() => match command {
+                    Some(command) => self.command(command).await,
+                    // Every handle is gone: nobody can ever ask for anything again.
+                    None => self.feed(shut_down()).await,
+                },
+                () = sleep_until(deadline.unwrap_or(never)) => self.feed(Input::Deadline).await,
+                () = sleep_until(next_progress), if self.state.stale || !self.state.running.is_empty() => {
+                    next_progress = Instant::now() + PROGRESS_EVERY;
+                    self.publish();
+                }
+                Some(ended) = self.state.workers.join_next_with_id() => self.reap(ended.map(|(id, ())| id)),
+                event = events.recv() => match event {
+                    Some(event) => self.event(event).await,
+                    None => break,
+                },
+            }
+        }
+        self.shut_down(accepting).await;
+    }
+
+    async fn event(&mut self, event: Event) {
+        match event {
+            Event::Input(input) => self.feed(input).await,
+            Event::Arrived(arrival) => {
+                let dialed = arrival.dial.is_some();
+                let input = self.conns.register(*arrival);
+                let Input::Conn(bonfire_engine::input::ConnInput::Arrived { conn, .. }) = &input else { return };
+                let conn = *conn;
+                // Live before the engine speaks on it; what it turns away is closed in the same batch.
+                if dialed {
+                    self.conns.open(conn, None, &self.server);
+                }
+                self.feed(input).await;
+            }
+            Event::Library(request, reply) => {
+                // The asker may have gone meanwhile; then there is nobody to answer.
+                if reply.send(library::answer(&self.engine, &mut self.state.pages, &request)).is_err() {
+                    tracing::debug!("a library request was given up");
+                }
+            }
+        }
+    }
+
+    async fn command(&mut self, command: PeerCommand) {
+        self.state.next_command += 1;
+        let id = CommandId(self.state.next_command);
+        self.state.replies.insert(id, command.reply);
+        self.feed(Input::Command(id, command.command)).await;
+    }
+
+    async fn feed(&mut self, input: Input) {
+        // Not all that is shown has an event: a revision that changed nothing for us, the sign of life of a peer.
+        self.state.stale = true;
+        if let Input::Conn(bonfire_engine::input::ConnInput::Closed(conn, _)) = &input {
+            self.conns.forget(*conn);
+        }
+        if let Input::Op(op, bonfire_engine::input::OpInput::Finished(_)) = &input {
+            self.state.running.remove(op);
+        }
+        // A scan changes what is shown (a folder that nobody shares, a problem) also where it changes no library.
+        let shows = matches!(&input, Input::Scanned(..) | Input::CatalogLoaded(_));
+        let now = self.now();
+        let effects = self.engine.handle(now, input);
+        if self.engine.take_serving_dirty() {
+            self.serving.send_replace(Arc::new(self.engine.serving_view()));
+        }
+        // The snapshot holds the whole batch before anyone hears of a part of it.
+        let emits = effects.iter().filter(|e| matches!(e, Effect::Emit(_))).count() as u64;
+        let mut published = false;
+        for effect in effects {
+            if !published && matches!(effect, Effect::Reply(..) | Effect::Emit(_)) {
+                self.publish_up_to(self.state.seq + emits);
+                published = true;
+            }
+            if let Err(error) = self.carry_out(effect).await {
+                tracing::error!("state cannot be made durable, stopping: {error}");
+                self.tell(PeerEvent::ProblemFound { game: None, error });
+                self.state.stop = true;
+                return;
+            }
+        }
+        if shows && !published {
+            self.publish();
+        }
+    }
+
+    async fn carry_out(&mut self, effect: Effect) -> Result<(), Report> {
+        match effect {
+            Effect::Persist(persist) => self.index.persist(persist).await?,
+            Effect::Dial { dial, addrs, expect, hello } => {
+                self.state.workers.spawn(conns::dial(
+                    self.endpoint.clone(),
+                    dial,
+                    addrs,
+                    expect,
+                    hello,
+                    self.events.clone(),
+                ));
+            }
+            Effect::Accept(conn, hello) => {
+                if self.conns.is_waiting(conn) {
+                    self.conns.open(conn, Some(Control::HelloAck(hello)), &self.server);
+                }
+            }
+            Effect::Send(conn, message) => self.conns.send(conn, message),
+            Effect::Close(conn, code) => self.conns.close(conn, code),
+            Effect::FetchLibrary(conn, request) => match self.conns.get(conn) {
+                Some(connection) => {
+                    let work = library::fetch(conn, connection.clone(), request, self.events.clone());
+                    self.state.workers.spawn(work);
+                }
+                None => self.defer(Input::Conn(bonfire_engine::input::ConnInput::Closed(conn, "closed".to_owned()))),
+            },
+            Effect::Announce => self.announce(),
+            Effect::Scan(scope) => {
+                self.state.workers.spawn(self.index.clone().scan(scope, self.events.clone()));
+            }
+            Effect::LoadCatalog => {
+                self.state.workers.spawn(crate::catalog::load(self.world.clone(), self.events.clone()));
+            }
+            Effect::SaveCatalog(entries) => {
+                self.state.workers.spawn(crate::catalog::save(self.world.clone(), entries, self.events.clone()));
+            }
+            Effect::PrepareEntry { command, game, version } => {
+                let work = crate::catalog::prepare(self.world.clone(), command, game, version, self.events.clone());
+                self.state.workers.spawn(work);
+            }
+            Effect::Hash(game) => {
+                self.state.workers.spawn(self.hasher.clone().hash(game, self.events.clone()));
+            }
+            Effect::HoldHashing(hold) => self.hasher.hold(hold),
+            Effect::Start(op, plan) => self.start(op, plan),
+            Effect::SetSources(op, sources) => {
+                if let Some(running) = self.state.running.get(&op) {
+                    running.sources.send_replace(resolve(&self.conns, &sources));
+                }
+            }
+            Effect::Cancel(op) => {
+                if let Some(running) = self.state.running.get(&op) {
+                    running.cancel.cancel();
+                }
+            }
+            Effect::Probe(command, targets) => {
+                let targets = targets.into_iter().filter_map(|t| Some((self.conns.get(t.conn)?.clone(), t))).collect();
+                let endpoint = self.endpoint.clone();
+                let unix_ms = self.world.clock.unix_ms();
+                self.state.workers.spawn(probe::all(
+                    endpoint,
+                    self.about.listen.port(),
+                    command,
+                    targets,
+                    unix_ms,
+                    self.events.clone(),
+                ));
+            }
+            Effect::Reply(command, reply) => {
+                if let Some(waiting) = self.state.replies.remove(&command)
+                    && waiting.send(reply).is_err()
+                {
+                    tracing::debug!("the front end that asked has gone");
+                }
+            }
+            Effect::Emit(event) => self.emit(event),
+            Effect::Stop => self.state.stop = true,
+        }
+        Ok(())
+    }
+
+    /// A worker ended. One that panicked still ends its operation, which would else block its game for ever.
+    fn reap(&mut self, ended: Result<tokio::task::Id, tokio::task::JoinError>) {
+        let Err(error) = ended else { return };
+        tracing::error!("a worker failed: {error}");
+        let Some((op, running)) = self.state.running.iter().find(|(_, r)| r.worker.id() == error.id()) else { return };
+        let work = download::broke(self.world.clone(), *op, running.game.clone(), self.events.clone());
+        self.state.workers.spawn(work);
+    }
+
+    fn start(&mut self, op: OpId, plan: OpPlan) {
+        let game = plan.game().clone();
+        let cancel = CancellationToken::new();
+        let progress = Arc::new(Progress::default());
+        let sources = match &plan {
+            OpPlan::Download { sources, .. } | OpPlan::Verify { sources, .. } => resolve(&self.conns, sources),
+            OpPlan::Discard { .. } | OpPlan::Remove { .. } => Vec::new(),
+        };
+        let (source_tx, source_rx) = watch::channel(sources);
+        let steer = download::Steer { op, cancel: cancel.clone(), sources: source_rx, progress: progress.clone() };
+        let (world, events) = (self.world.clone(), self.events.clone());
+        let worker = match plan {
+            OpPlan::Download { target, resume, .. } => {
+                self.state.workers.spawn(download::run(world, self.index.clone(), steer, target, resume, events))
+            }
+            OpPlan::Discard { game } => self.state.workers.spawn(download::discard(world, op, game, events)),
+            OpPlan::Remove { game } => self.state.workers.spawn(download::remove(world, op, game, events)),
+            OpPlan::Verify { game, .. } => {
+                self.state.workers.spawn(verify::run(world, self.index.clone(), steer, game, events))
+            }
+        };
+        let running = Running { cancel, sources: source_tx, progress, speed: Speed::default(), worker, game };
+        self.state.running.insert(op, running);
+    }
+
+    fn announce(&self) {
+        let Some(discovery) = &self.discovery else { return };
+        let summary = self.engine.library().summary();
+        let announcement = Announcement {
+            peer_id: self.endpoint.peer_id(),
+            port: self.about.listen.port(),
+            proto_ver: PROTO_VERSION,
+            library_rev: summary.library_rev,
+            library_epoch: summary.library_epoch,
+            hostname: self.about.name.clone(),
+        };
+        if let Err(error) = discovery.announce(&announcement) {
+            // Static addresses still work, so this is told and not fatal.
+            tracing::warn!("cannot announce this peer: {error}");
+        }
+    }
+
+    /// Emits an event that comes from no batch, with a snapshot that holds it.
+    fn tell(&mut self, event: PeerEvent) {
+        self.publish_up_to(self.state.seq + 1);
+        self.emit(event);
+    }
+
+    fn emit(&mut self, event: PeerEvent) {
+        self.state.seq += 1;
+        // No listener is no error: events are for whoever is there.
+        if self.told.send(EventRecord { seq: self.state.seq, event }).is_err() {
+            tracing::trace!("nobody listens to events");
+        }
+    }
+
+    fn publish(&mut self) {
+        self.publish_up_to(self.state.seq);
+    }
+
+    fn publish_up_to(&mut self, seq: u64) {
+        self.state.stale = false;
+        let now = Instant::now();
+        let mut snapshot = library::snapshot(&self.engine, &self.about, self.now(), seq);
+        for view in &mut snapshot.operations {
+            let Some(running) = self.state.running.get_mut(&OpId(view.op)) else { continue };
+            let (done, total) = running.progress.read();
+            let speed = running.speed.sample(now, done);
+            view.done_bytes = done;
+            view.total_bytes = total;
+            view.bytes_per_second = speed;
+            view.eta_ms = total.saturating_sub(done).saturating_mul(1000).checked_div(speed);
+        }
+        for view in &mut snapshot.peers {
+            let conn = self.engine.link_of(&view.peer).and_then(|c: ConnId| self.conns.get(c));
+            view.rtt_us = conn.map_or(0, |c| u64::try_from(c.rtt().as_micros()).unwrap_or(u64::MAX));
+        }
+        self.snapshot.send_replace(Arc::new(snapshot));
+    }
+
+    /// Feeds an input after the batch under way. The queue is never full of these: one for each lost connection.
+    fn defer(&self, input: Input) {
+        if self.events.try_send(Event::Input(input)).is_err() {
+            tracing::debug!("the event queue is full; the connection's own watcher tells the same");
+        }
+    }
+
+    fn now(&self) -> bonfire_engine::Instant {
+        bonfire_engine::Instant(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    async fn shut_down(mut self, accepting: tokio::task::JoinHandle<()>) {
+        accepting.abort();
+        if let Err(error) = accepting.await
+            && error.is_panic()
+        {
+            tracing::error!("accepting connections failed: {error}");
+        }
+        if let Some(discovery) = &self.discovery {
+            discovery.shutdown();
+        }
+        self.conns.shut_down().await;
+        self.hasher.stop();
+        // Downloads are left as a power cut would leave them: their journals let the next start go on.
+        for running in self.state.running.values() {
+            running.worker.abort();
+        }
+        self.state.workers.shutdown().await;
+        self.endpoint.close(CloseCode::ShuttingDown);
+        // A handshake that was given up at a bad moment is remembered by the transport until it is idle; nobody waits
+        // for its end.
+        if timeout(CLOSE_WITHIN, self.endpoint.wait_idle()).await.is_err() {
+            tracing::debug!("a connection did not end in time");
+        }
+        self.tell(PeerEvent::Stopped);
+    }
+}
+
+fn resolve(conns: &Conns, sources: &[(PeerId, ConnId)]) -> Vec<(PeerId, Connection)> {
+    sources.iter().filter_map(|(peer, conn)| conns.get(*conn).map(|c| (*peer, c.clone()))).collect()
+}
+
+fn shut_down() -> Input {
+    use bonfire_engine::command::{Command, NodeCommand};
+    Input::Command(CommandId(0), Command::Peer(NodeCommand::ShutDown))
+}
+
+/// The report of a worker that could not even begin.
+pub(crate) fn bug(what: &str) -> Report {
+    Report::new(ErrorClass::Bug, "bug", format!("internal error: {what}"))
+}

@@ -1,0 +1,40 @@
+//! What workers share: the games folder, the state database, how to block, what time it is.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bonfire_disk::GamesFolder;
+
+use crate::blocking::{Blocking, Database};
+
+/// The wall clock, for showing times. Decides nothing.
+pub trait Clock: Send + Sync + std::fmt::Debug {
+    /// Milliseconds since 1970-01-01 UTC.
+    fn unix_ms(&self) -> u64;
+}
+
+/// The machine's clock.
+#[derive(Debug, Clone, Copy)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn unix_ms(&self) -> u64 {
+        // A clock before 1970 is shown as 1970.
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// Shared by all workers; cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct World {
+    pub(crate) folder: GamesFolder,
+    pub(crate) database: Database,
+    pub(crate) blocking: Blocking,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl World {
+    pub(crate) fn new(folder: GamesFolder, database: Database, blocking: Blocking, clock: Arc<dyn Clock>) -> Self {
+        Self { folder, database, blocking, clock }
+    }
+}

@@ -1,0 +1,26 @@
+//! Wire types, ids, relative paths, the frame codec and every limit that bounds what the network can make us do.
+//!
+//! This crate knows neither sockets nor files nor time: it turns bytes into checked values and back. What a value
+//! *means* is decided in `bonfire-engine`.
+
+pub mod chunk;
+pub mod close;
+pub mod digest;
+pub mod error_code;
+pub mod frame;
+pub mod game;
+pub mod ids;
+pub mod layout;
+pub mod limits;
+pub mod message;
+pub mod rel_path;
+pub mod text;
+
+pub use chunk::{CHUNK_LEN, chunk_count, chunk_span};
+pub use close::CloseCode;
+pub use error_code::ErrorCode;
+pub use game::{Availability, GameSummary, LibrarySummary, Manifest, ManifestFile};
+pub use ids::{ContentHash, Digest, GameId, LibraryEpoch, ManifestHash, PeerId};
+pub use layout::{ChunkBitmap, ChunkLayout, ChunkRef};
+pub use message::{Control, Hello, Request, Response};
+pub use rel_path::{PathError, RelPath};

@@ -1,0 +1,19 @@
+//! State database of Bonfire: SQLite, one file a table, numbered migrations.
+//!
+//! Owns `state.db` and what is durable in it: the library and its revision, the index of the games folder, known peers,
+//! settings. Decides nothing. Every call is synchronous and blocks on the disk; a call that changes something returns
+//! when the change is durable.
+
+mod error;
+mod migrate;
+mod store;
+mod table;
+mod value;
+
+pub use error::{StoreError, StoreResult};
+pub use migrate::{APPLICATION_ID, SCHEMA_VERSION};
+pub use store::Store;
+pub use table::file_chunks::FileHashes;
+pub use table::game_file::FileRow;
+pub use table::game_index::IndexRow;
+pub use table::peer::{KNOWN_PEERS_MAX, KnownPeer};

@@ -1,0 +1,453 @@
+//! The transactions that are explored, the stages they play on, and the drive through the product's own code.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use bonfire_disk::{Download, GamesFolder};
+use bonfire_proto::chunk::{chunk_hash, merge_chunk_hashes};
+use bonfire_proto::{ChunkRef, Digest, GameId, Manifest, ManifestFile, RelPath, chunk_count, chunk_span};
+
+use super::content::Content;
+use super::fs::ModelFs;
+use super::state::Disk;
+
+/// Folder of the game that everything happens to.
+pub(super) const GAME: &str = "game";
+
+/// Something that was begun or promised, and holds for every crash after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ack {
+    /// The download was begun or resumed: from then on it is never forgotten.
+    Begun,
+    /// This many bytes are verified and survive.
+    Checkpointed(u64),
+    /// The new version is here for good.
+    Committed,
+    /// The cancel was asked for.
+    CancelStarted,
+    /// The cancel is done.
+    Cancelled,
+    /// The removal was asked for.
+    RemoveStarted,
+    /// The removal is done.
+    Removed,
+    /// A new catalog was handed over.
+    CatalogStarted,
+    /// The new catalog is here for good.
+    CatalogWritten,
+    /// A sentinel was asked for.
+    SentinelStarted,
+    /// The sentinel is here for good.
+    SentinelWritten,
+}
+
+/// A version of the game.
+#[derive(Debug)]
+pub(super) struct Version {
+    /// Its manifest with all hashes.
+    pub(super) manifest: Manifest,
+    /// Its manifest as a source knows it that has not hashed anything.
+    pub(super) unhashed: Manifest,
+    pub(super) files: BTreeMap<String, Content>,
+    pub(super) hashes: Vec<Vec<Digest>>,
+}
+
+impl Version {
+    fn new(name: &str, files: &[(&str, Content)]) -> Self {
+        let files: BTreeMap<String, Content> = files.iter().map(|(p, c)| ((*p).to_owned(), c.clone())).collect();
+        let rel = |p: &str| RelPath::new(p).expect("BUG: the stage uses legal paths");
+        let mut entries = Vec::new();
+        let mut hashes = Vec::new();
+        // A map of text is sorted as the paths are.
+        for (path, content) in &files {
+            let list: Vec<Digest> = (0..chunk_count(content.len())).map(|i| hash(content, i)).collect();
+            entries.push(ManifestFile { path: rel(path), size: content.len(), blake3: merge_chunk_hashes(&list) });
+            hashes.push(list);
+        }
+        let game = GameId::new(GAME).expect("BUG: a legal id");
+        let bare = entries.iter().map(|f| ManifestFile { blake3: None, ..f.clone() }).collect();
+        Self {
+            manifest: Manifest::new(game.clone(), name.to_owned(), entries),
+            unhashed: Manifest::new(game, name.to_owned(), bare),
+            files,
+            hashes,
+        }
+    }
+
+    fn content(&self, file: u32) -> &Content {
+        let path = self.manifest.files.get(file as usize).map_or("", |f| f.path.as_str());
+        self.files.get(path).expect("BUG: every file of the manifest has content")
+    }
+
+    fn paths(&self) -> Vec<RelPath> {
+        self.manifest.files.iter().map(|f| f.path.clone()).collect()
+    }
+}
+
+fn hash(content: &Content, chunk: u32) -> Digest {
+    let (start, len) = chunk_span(content.len(), chunk).expect("BUG: a chunk of the file");
+    let mut buf = vec![0; usize::try_from(len).expect("BUG: a chunk fits in memory")];
+    content.read(start, &mut buf);
+    chunk_hash(content.len(), chunk, &buf)
+}
+
+/// The version that is there at first, where one is.
+pub(super) fn v1() -> &'static Version {
+    static V: OnceLock<Version> = OnceLock::new();
+    V.get_or_init(|| {
+        let big = (4 << 20) + 8;
+        Version::new(
+            "1",
+            &[
+                ("version.ini", Content::of(b"1\n")),
+                ("a.eti", Content::sparse(big, &[(0, b"one-------------"), (4 << 20, b"tail-abc")])),
+                ("b.eti", Content::of(&[7; 100])),
+                ("data/c.bin", Content::of(b"the same in both versions")),
+                ("data/gone/old.bin", Content::of(b"only in one")),
+                ("swap", Content::of(b"a file that becomes a folder")),
+                ("turn/x", Content::of(b"a folder that becomes a file")),
+                ("empty.txt", Content::of(b"")),
+            ],
+        )
+    })
+}
+
+/// The version that is fetched.
+pub(super) fn v2() -> &'static Version {
+    static V: OnceLock<Version> = OnceLock::new();
+    V.get_or_init(|| {
+        let big = (4 << 20) + 8;
+        Version::new(
+            "2",
+            &[
+                ("version.ini", Content::of(b"2\n")),
+                ("a.eti", Content::sparse(big, &[(0, b"two+++++++++++++"), (4 << 20, b"tail-abc")])),
+                ("b.eti", Content::of(&[9; 60])),
+                ("data/c.bin", Content::of(b"the same in both versions")),
+                ("new/deep/d.bin", Content::of(b"only in two")),
+                ("swap/inner", Content::of(b"inner")),
+                ("turn", Content::of(b"turned")),
+                ("empty.txt", Content::of(b"")),
+            ],
+        )
+    })
+}
+
+/// A small version of few files, for sweeps that must be quick.
+pub(super) fn small() -> &'static Version {
+    static V: OnceLock<Version> = OnceLock::new();
+    V.get_or_init(|| {
+        Version::new(
+            "2",
+            &[
+                ("version.ini", Content::of(b"2\n")),
+                ("a.eti", Content::of(&[3; 40])),
+                ("d/b.eti", Content::of(&[4; 30])),
+            ],
+        )
+    })
+}
+
+/// What is on the disk before, and what must be there ever after.
+#[derive(Debug)]
+pub struct Stage {
+    /// The disk before.
+    pub disk: Disk,
+    /// Files that are the user's, by path beneath the games folder.
+    pub(super) user: Vec<(String, Content)>,
+    /// The version that is here.
+    pub(super) old: Option<&'static Version>,
+    /// The version that is fetched.
+    pub(super) new: &'static Version,
+    /// Payload paths that were found there and must survive a cancel.
+    pub(super) found: Vec<String>,
+}
+
+pub(super) const OLD_CATALOG: &[u8] = b"{\"games\":[]}";
+pub(super) const NEW_CATALOG: &[u8] = b"{\"games\":[{\"id\":\"game\"}]}";
+
+impl Stage {
+    fn new(old: Option<&'static Version>, new: &'static Version, in_root: &[(&str, &[u8])]) -> Self {
+        let mut disk = Disk::new();
+        let mut user = vec![
+            ("other/version.ini".to_owned(), Content::of(b"5\n")),
+            ("other/x.eti".to_owned(), Content::of(b"another game")),
+            ("notes.txt".to_owned(), Content::of(b"beside the games")),
+        ];
+        user.extend(in_root.iter().map(|(p, b)| (format!("{GAME}/{p}"), Content::of(b))));
+        for (path, content) in &user {
+            disk.plant(path, content.clone());
+        }
+        disk.plant("catalog.json", Content::of(OLD_CATALOG));
+        if let Some(old) = old {
+            for (path, content) in &old.files {
+                disk.plant(&format!("{GAME}/{path}"), content.clone());
+            }
+        }
+        Self { disk, user, old, new, found: Vec::new() }
+    }
+}
+
+const INSTALLED: &[(&str, &[u8])] = &[
+    ("local/save.dat", b"the player's"),
+    ("my-notes.txt", b"a file that nobody knows"),
+    ("data/mine.txt", b"in a folder of the game"),
+    (".sync/state", b"another tool's"),
+    (".softlan_game_installed", b"x"),
+];
+const MARKED: &[(&str, &[u8])] = &[(".sync/state", b"another tool's"), (".softlan_game_installed", b"x")];
+
+/// A transaction and its stage.
+#[derive(Clone, Copy)]
+pub struct Scenario {
+    /// Its name, for reports.
+    pub name: &'static str,
+    /// Makes the stage.
+    pub stage: fn() -> Stage,
+    /// Plays it. An error is what the product reported, in text.
+    pub play: fn(&GamesFolder, &ModelFs, &Stage) -> Result<(), String>,
+}
+
+impl std::fmt::Debug for Scenario {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Scenario({})", self.name)
+    }
+}
+
+/// Everything that is explored.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario { name: "fresh", stage: || Stage::new(None, v2(), &[]), play: download },
+    Scenario { name: "fresh_small", stage: || Stage::new(None, small(), &[]), play: download },
+    Scenario { name: "fresh_unhashed", stage: || Stage::new(None, v2(), &[]), play: download_unhashed },
+    Scenario { name: "update", stage: || Stage::new(Some(v1()), v2(), INSTALLED), play: download },
+    Scenario { name: "update_with_intent_log", stage: with_intent_log, play: download },
+    Scenario { name: "repair", stage: damaged, play: download },
+    Scenario { name: "found", stage: found, play: download },
+    Scenario { name: "resume", stage: half_done, play: resume },
+    Scenario { name: "resume_after_loss", stage: half_done_with_loss, play: resume },
+    Scenario { name: "cancel_fresh", stage: || Stage::new(None, v2(), &[]), play: cancel },
+    Scenario { name: "cancel_small", stage: || Stage::new(None, small(), &[]), play: cancel },
+    Scenario { name: "cancel_update", stage: || Stage::new(Some(v1()), v2(), INSTALLED), play: cancel },
+    Scenario { name: "cancel_found", stage: found, play: cancel },
+    Scenario { name: "cancel_resumed", stage: half_done, play: cancel_resumed },
+    Scenario { name: "cancel_recorded", stage: half_done, play: cancel_recorded },
+    Scenario { name: "remove", stage: || Stage::new(Some(v1()), v2(), MARKED), play: remove },
+    Scenario { name: "remove_bare", stage: || Stage::new(Some(small()), v2(), &[]), play: remove },
+    Scenario { name: "catalog", stage: || Stage::new(Some(small()), v2(), &[]), play: catalog },
+    Scenario { name: "sentinel_by_hand", stage: by_hand, play: write_sentinel },
+];
+
+fn with_intent_log() -> Stage {
+    let log: &[u8] = br#"{"intent":"None","schema_version":1,"recorded_at":5}"#;
+    let mut in_root = INSTALLED.to_vec();
+    in_root.push((".lanspread.json", log));
+    let mut stage = Stage::new(Some(v1()), v2(), &in_root);
+    // Its text may change in the middle; that it comes back is checked by a test of its own.
+    stage.user.retain(|(p, _)| !p.ends_with(".lanspread.json"));
+    stage
+}
+
+fn damaged() -> Stage {
+    let mut stage = Stage::new(Some(v2()), v2(), INSTALLED);
+    stage.disk.plant(&format!("{GAME}/b.eti"), Content::of(&[9; 59]));
+    stage.disk.plant(&format!("{GAME}/data/c.bin"), Content::of(b"THE same in both versions"));
+    stage
+}
+
+fn found() -> Stage {
+    let mut stage = Stage::new(None, v2(), &[]);
+    stage.disk.plant(&format!("{GAME}/b.eti"), Content::of(&[9; 60]));
+    stage.disk.plant(&format!("{GAME}/data/c.bin"), Content::of(b"THE same in both versions"));
+    stage.user.push((format!("{GAME}/b.eti"), Content::of(&[9; 60])));
+    stage.found = vec!["b.eti".to_owned(), "data/c.bin".to_owned()];
+    stage
+}
+
+fn by_hand() -> Stage {
+    let mut stage = Stage::new(None, small(), &[]);
+    for (path, content) in small().files.iter().filter(|(p, _)| *p != "version.ini") {
+        let path = format!("{GAME}/{path}");
+        stage.disk.plant(&path, content.clone());
+        stage.user.push((path, content.clone()));
+    }
+    stage
+}
+
+fn half_done() -> Stage {
+    let mut stage = Stage::new(Some(v1()), v2(), INSTALLED);
+    let fs = ModelFs::over(stage.disk.clone(), false);
+    let folder = over(&fs);
+    let mut d = folder.begin_download(&v2().manifest, &v1().paths()).expect("BUG: the stage begins");
+    fetch(&mut d, v2(), &fs, Some(4), true).expect("BUG: the stage fetches");
+    // Killed: what the last writes did is in the cache only.
+    drop(d);
+    stage.disk = fs.disk();
+    stage
+}
+
+fn half_done_with_loss() -> Stage {
+    let mut stage = Stage::new(None, v2(), &[]);
+    let fs = ModelFs::over(stage.disk.clone(), false);
+    let mut d = over(&fs).begin_download(&v2().manifest, &[]).expect("BUG: the stage begins");
+    fetch(&mut d, v2(), &fs, Some(6), true).expect("BUG: the stage fetches");
+    d.suspend();
+    let path = bonfire_disk::fs::FsPath::root().child(GAME);
+    bonfire_disk::fs::Fs::remove_file(&fs, &path.child("b.eti")).expect("BUG: b.eti is there");
+    bonfire_disk::fs::Fs::sync_everything(&ModelFs::over(fs.disk(), true)).expect("BUG: nothing fails");
+    stage.disk = fs.disk();
+    stage.disk.sync_all();
+    stage
+}
+
+/// The product over the model, with few enough files syncing in bulk that both ways are taken.
+pub(super) fn over(fs: &ModelFs) -> GamesFolder {
+    wrapped(std::sync::Arc::new(fs.clone()))
+}
+
+pub(super) fn wrapped(fs: std::sync::Arc<dyn bonfire_disk::fs::Fs>) -> GamesFolder {
+    GamesFolder::tuned(fs, "/games".into(), bonfire_disk::Tuning { bulk_sync_from: 3 })
+}
+
+pub(super) fn game() -> GameId {
+    GameId::new(GAME).expect("BUG: a legal id")
+}
+
+/// Fetches what is missing, as a peer would: reuse, write, mark, checkpoint every other chunk. `stop` is after how many
+/// chunks it is cut off; `thorough` also hashes large files for reuse.
+pub(super) fn fetch(
+    d: &mut Download,
+    version: &Version,
+    fs: &ModelFs,
+    stop: Option<usize>,
+    thorough: bool,
+) -> Result<(), String> {
+    let writer = d.writer();
+    let mut done = 0;
+    for file in 0..d.layout().files() {
+        let content = version.content(file);
+        if thorough || content.len() < 1 << 20 {
+            if let Some(list) = version.hashes.get(file as usize)
+                && d.manifest().content_hash.is_some()
+                && d.hashes(file).is_none()
+            {
+                d.set_hashes(file, list.clone()).map_err(text)?;
+            }
+            d.reuse(file, &|_| true).map_err(text)?;
+        }
+        for chunk in 0..chunk_count(content.len()) {
+            let at = ChunkRef { file, chunk };
+            if d.layout().number(at).is_some_and(|n| d.verified().get(n)) {
+                continue;
+            }
+            if stop.is_some_and(|s| done >= s) {
+                return Ok(());
+            }
+            let (start, len) = chunk_span(content.len(), chunk).ok_or("no such chunk")?;
+            for (offset, bytes) in content.pieces(start, start + len) {
+                writer.write_at(file, offset, &bytes).map_err(text)?;
+            }
+            let digest = version.hashes.get(file as usize).and_then(|l| l.get(chunk as usize));
+            d.mark_verified_with(at, *digest.ok_or("no such chunk")?).map_err(text)?;
+            done += 1;
+            if done % 2 == 0 {
+                d.checkpoint().map_err(text)?;
+                fs.ack(Ack::Checkpointed(bytes_verified(d)));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn bytes_verified(d: &Download) -> u64 {
+    let size = |file: u32| d.manifest().files.get(file as usize).map_or(0, |f| f.size);
+    let len = |at: ChunkRef| chunk_span(size(at.file), at.chunk).map_or(0, |(_, len)| len);
+    d.verified().ones().filter_map(|n| d.layout().locate(n)).map(len).sum()
+}
+
+fn text(e: bonfire_disk::DiskError) -> String {
+    let cause = std::error::Error::source(&e).map(|s| format!(": {s}")).unwrap_or_default();
+    format!("{e}{cause}")
+}
+
+fn begin(folder: &GamesFolder, fs: &ModelFs, stage: &Stage, manifest: &Manifest) -> Result<Download, String> {
+    let previous = stage.old.map(Version::paths).unwrap_or_default();
+    let d = folder.begin_download(manifest, &previous).map_err(text)?;
+    fs.ack(Ack::Begun);
+    Ok(d)
+}
+
+fn finish(mut d: Download, fs: &ModelFs, stage: &Stage) -> Result<(), String> {
+    fetch(&mut d, stage.new, fs, None, true)?;
+    let done = d.commit().map_err(text)?;
+    fs.ack(Ack::Committed);
+    if done.manifest != stage.new.manifest || done.hashes != stage.new.hashes {
+        return Err("VIOLATION: the commit reports other hashes than the content has".to_owned());
+    }
+    Ok(())
+}
+
+fn download(folder: &GamesFolder, fs: &ModelFs, stage: &Stage) -> Result<(), String> {
+    finish(begin(folder, fs, stage, &stage.new.manifest)?, fs, stage)
+}
+
+fn download_unhashed(folder: &GamesFolder, fs: &ModelFs, stage: &Stage) -> Result<(), String> {
+    finish(begin(folder, fs, stage, &stage.new.unhashed)?, fs, stage)
+}
+
+fn resume(folder: &GamesFolder, fs: &ModelFs, stage: &Stage) -> Result<(), String> {
+    folder.recover().map_err(text)?;
+    let d = folder.resume_download(&game()).map_err(text)?;
+    fs.ack(Ack::Begun);
+    finish(d, fs, stage)
+}
+
+fn discard(d: Download, fs: &ModelFs) -> Result<(), String> {
+    fs.ack(Ack::CancelStarted);
+    d.discard().map_err(text)?;
+    fs.ack(Ack::Cancelled);
+    Ok(())
+}
+
+fn cancel(folder: &GamesFolder, fs: &ModelFs, stage: &Stage) -> Result<(), String> {
+    let mut d = begin(folder, fs, stage, &stage.new.manifest)?;
+    fetch(&mut d, stage.new, fs, Some(3), true)?;
+    discard(d, fs)
+}
+
+fn cancel_resumed(folder: &GamesFolder, fs: &ModelFs, _: &Stage) -> Result<(), String> {
+    let d = folder.resume_download(&game()).map_err(text)?;
+    fs.ack(Ack::Begun);
+    discard(d, fs)
+}
+
+fn cancel_recorded(folder: &GamesFolder, fs: &ModelFs, _: &Stage) -> Result<(), String> {
+    fs.ack(Ack::Begun);
+    fs.ack(Ack::CancelStarted);
+    folder.discard_recorded(&game()).map_err(text)?;
+    fs.ack(Ack::Cancelled);
+    Ok(())
+}
+
+fn remove(folder: &GamesFolder, fs: &ModelFs, _: &Stage) -> Result<(), String> {
+    fs.ack(Ack::RemoveStarted);
+    folder.remove_downloaded(&game()).map_err(|e| match e {
+        bonfire_disk::RemoveError::Disk(e) => text(e),
+        other => other.to_string(),
+    })?;
+    fs.ack(Ack::Removed);
+    Ok(())
+}
+
+fn catalog(folder: &GamesFolder, fs: &ModelFs, _: &Stage) -> Result<(), String> {
+    fs.ack(Ack::CatalogStarted);
+    folder.catalog_write(NEW_CATALOG).map_err(text)?;
+    fs.ack(Ack::CatalogWritten);
+    Ok(())
+}
+
+fn write_sentinel(folder: &GamesFolder, fs: &ModelFs, _: &Stage) -> Result<(), String> {
+    fs.ack(Ack::SentinelStarted);
+    folder.write_version_ini(&game(), "2\n").map_err(text)?;
+    fs.ack(Ack::SentinelWritten);
+    Ok(())
+}

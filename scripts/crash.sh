@@ -1,0 +1,19 @@
+#!/bin/sh
+# The crash layers in full, with their counts: the model disk and its planted bugs (A), the sweep over system calls (B),
+# and power cuts on a real ext4 (C). B and C need root; C needs loop devices.
+#
+#   sh scripts/crash.sh           all
+#   sh scripts/crash.sh B C       only these
+set -eu
+
+cd "$(dirname "$0")/.."
+[ $# -gt 0 ] || set -- A B C
+export BONFIRE_CRASH=full
+for layer in "$@"; do
+    case $layer in
+    A) cargo test -p bonfire-testkit --test crash_games_folder -- --nocapture ;;
+    B) cargo build -p bonfire-cli && cargo test -p bonfire-tests --test crash_syscalls -- --nocapture ;;
+    C) cargo build -p bonfire-cli && cargo test -p bonfire-tests --test crash_power -- --nocapture ;;
+    *) sed -n '2,6p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2 ;;
+    esac
+done

@@ -1,0 +1,166 @@
+//! Cancelling: at once, at any point, with nothing left and nothing of the player's gone.
+
+use std::time::{Duration, Instant};
+
+use bonfire_tests::games::{MIB, Recipe};
+use bonfire_tests::peer::{LONG, Peer, SOON};
+use bonfire_tests::{Room, child, tree};
+
+/// A cancel is felt as immediate up to here; the bound is for a loaded machine.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
+/// Cancels and waits until the sweep is over; how long that took.
+fn cancel_and_settle(peer: &mut Peer, game: &str) -> Duration {
+    let start = Instant::now();
+    let cancelled = peer.cancel(game);
+    assert!(cancelled.is_ok(), "{cancelled:?}");
+    let event = peer.expect_game("download_cancelled", game, SOON);
+    assert_eq!(event["kept_files"], serde_json::json!([]), "{event}");
+    let took = start.elapsed();
+    peer.idle();
+    took
+}
+
+#[test]
+fn cancel_while_connecting() {
+    let Some(room) = Room::new("cancel-dial") else { return };
+    let mut a = room.seat("a");
+    a.add_game(&Recipe::new("doom", 8));
+    a.start();
+    let mut b = room.peer("b");
+    b.sees_game(&a, "doom");
+    // From here on every packet between them is gone, and neither has noticed.
+    a.link.cut();
+    b.get("doom");
+    b.until("the download has begun", SOON, || b.operation("doom"));
+    let took = cancel_and_settle(&mut b, "doom");
+    assert!(took < AT_ONCE, "{took:?}");
+    b.holds_nothing("doom");
+}
+
+#[test]
+fn cancel_at_any_point() {
+    let Some(room) = Room::new("cancel-points") else { return };
+    let mut a = room.seat("a");
+    // Many files, so that progress is fine-grained however many of them are under way at once.
+    let mut doom = Recipe::new("doom", 0);
+    doom.files = (0..160).map(|n| (format!("part-{n:03}.eti"), MIB / 4)).collect();
+    a.add_game(&doom);
+    a.start();
+    let mut b = room.peer("b");
+    b.sees_hashed(&a, "doom");
+    for percent in [5, 25, 50, 75, 95] {
+        a.link.shape(150);
+        b.get("doom");
+        if percent > 80 {
+            b.downloaded_at_least("doom", doom.size() * 8 / 10);
+            a.link.shape(15);
+        }
+        b.downloaded_at_least("doom", doom.size() * percent / 100);
+        let took = cancel_and_settle(&mut b, "doom");
+        assert!(took < AT_ONCE, "at {percent} %: {took:?}");
+        b.holds_nothing("doom");
+        let left = b.game("doom");
+        assert!(left.as_ref().is_none_or(|g| g["downloaded"] == false), "{left:?}");
+    }
+    a.link.unshape();
+    b.get("doom");
+    b.finished("doom");
+    b.holds_same("doom", &a);
+}
+
+#[test]
+fn cancel_just_before_commit() {
+    let Some(room) = Room::new("cancel-commit") else { return };
+    let mut a = room.seat("a");
+    a.add_game(&Recipe::new("doom", 8));
+    a.start();
+    let mut b = room.peer("b");
+    b.sees_hashed(&a, "doom");
+    for _ in 0..3 {
+        b.get("doom");
+        b.expect("the commit", LONG, |e| {
+            e["type"] == "active_operations_changed"
+                && e["operations"].as_array().unwrap().iter().any(|o| o["phase"] == "committing")
+        });
+        // Too late is an answer as well: then there is nothing to cancel any more.
+        let answer = b.cancel("doom");
+        let ended = b.expect("an end", LONG, |e| {
+            e["game"] == "doom" && (e["type"] == "download_finished" || e["type"] == "download_cancelled")
+        });
+        b.idle();
+        if ended["type"] == "download_finished" {
+            b.holds_same("doom", &a);
+            b.mark();
+            let removed = b.cli(&["remove", "doom"]);
+            assert_eq!(removed.code, 0, "{removed:?}");
+        } else {
+            assert!(answer.is_ok(), "{answer:?}");
+        }
+        b.holds_nothing("doom");
+    }
+}
+
+#[test]
+fn cancel_of_an_update_keeps_the_install() {
+    let Some(room) = Room::new("cancel-update") else { return };
+    let mut a = room.seat("a");
+    a.add_game(&Recipe::new("doom", 24).version("2").seed(2));
+    a.link.shape(100);
+    a.start();
+    let mut b = room.seat("b");
+    let root = b.add_game(&Recipe::new("doom", 24).version("1"));
+    std::fs::create_dir_all(root.join("local/saves")).unwrap();
+    std::fs::write(root.join("local/saves/one.sav"), "hours of play").unwrap();
+    std::fs::write(root.join(".softlan_game_installed"), "theirs").unwrap();
+    std::fs::write(root.join("notes.txt"), "mine, not the game's").unwrap();
+    let kept = ["local", ".softlan_game_installed"];
+    let is_kept = |path: &String| kept.iter().any(|k| path == k || path.starts_with(&format!("{k}/")));
+    let before = tree::read(&root);
+    b.start();
+    b.sees_hashed(&a, "doom");
+    b.get("doom");
+    b.downloaded_at_least("doom", 8 * MIB);
+    let cancelled = b.cancel("doom");
+    assert!(cancelled.is_ok(), "{cancelled:?}");
+    b.expect_game("download_cancelled", "doom", SOON);
+    b.idle();
+    let after = tree::read(&root);
+    for (path, content) in before.iter().filter(|(path, _)| is_kept(path)) {
+        assert_eq!(after.get(path), Some(content), "{path} is as it was");
+    }
+    assert!(!after.contains_key("doom.eti"), "archive bytes may have changed: {after:?}");
+    assert!(!after.contains_key("version.ini"), "{after:?}");
+    assert!(!after.keys().any(|k| k.contains(".bonfire") || k.contains(".version.ini")), "scratch: {after:?}");
+    let here = b.game("doom").unwrap();
+    assert_eq!((here["downloaded"].as_bool(), here["installed"].as_bool()), (Some(false), Some(true)), "{here}");
+    assert_eq!(here["availability"], "local_only");
+    // And it can be had again.
+    a.link.unshape();
+    b.get("doom");
+    b.finished("doom");
+    assert_eq!(std::fs::read_to_string(root.join("local/saves/one.sav")).unwrap(), "hours of play");
+}
+
+#[test]
+fn ctrl_c_cancels_the_download_of_a_get() {
+    let Some(room) = Room::new("ctrl-c") else { return };
+    let mut a = room.seat("a");
+    a.add_game(&Recipe::new("doom", 32));
+    a.link.shape(100);
+    a.start();
+    let mut b = room.peer("b");
+    b.sees_game(&a, "doom");
+    b.mark();
+    let mut get = b.link.namespace().command(bonfire_tests::program::bonfire());
+    get.arg("--data-dir").arg(&b.data).args(["--json", "get", "doom"]);
+    let mut get = get.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    b.downloaded_at_least("doom", 5 * MIB);
+    let pid = rustix::process::Pid::from_raw(i32::try_from(get.id()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let status = child::wait_exit(&mut get, SOON).expect("ends on Ctrl-C");
+    assert_eq!(status.code(), Some(130));
+    b.expect_game("download_cancelled", "doom", SOON);
+    b.idle();
+    b.holds_nothing("doom");
+}

@@ -1,0 +1,250 @@
+//! Getting a game, from one and from several.
+
+use std::path::Path;
+use std::process::Command;
+
+use bonfire_tests::games::{MIB, Recipe};
+use bonfire_tests::peer::{LONG, SOON};
+use bonfire_tests::{Room, child, tree};
+
+#[test]
+fn a_game_is_fetched() {
+    let Some(room) = Room::new("fetch") else { return };
+    let mut a = room.seat("a");
+    a.add_game(&Recipe::new("doom", 9));
+    a.start();
+    let mut b = room.peer("b");
+    b.sees_game(&a, "doom");
+    b.mark();
+    let got = b.cli(&["get", "doom"]);
+    assert_eq!(got.code, 0, "{got:?}");
+    let finished = b.expect_game("download_finished", "doom", SOON);
+    assert_eq!(finished["version"], "20260101");
+    let fetched = finished["fetched_bytes"].as_u64().unwrap();
+    assert!((9 * MIB..10 * MIB).contains(&fetched), "each byte once: {finished}");
+    b.holds_same("doom", &a);
+    // Whoever has it gives it on.
+    a.sees_game(&b, "doom");
+    let listed = b.game("doom").unwrap();
+    assert_eq!((listed["downloaded"].as_bool(), listed["installed"].as_bool()), (Some(true), Some(false)));
+    assert_eq!(listed["name"], "The doom game");
+    assert!(!b.root("doom").join(".bonfire.part").exists());
+}
+
+#[test]
+fn a_real_game_is_fetched() {
+    let wads = Path::new("/usr/share/games/doom");
+    if !wads.join("freedoom1.wad").exists() {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "CI needs the freedoom package");
+        skip("a_real_game_is_fetched: no /usr/share/games/doom/freedoom1.wad; install the package freedoom");
+        return;
+    }
+    let Some(room) = Room::new("freedoom") else { return };
+    let mut a = room.seat("a");
+    let root = a.root("freedoom");
+    std::fs::create_dir(&root).unwrap();
+    for wad in ["freedoom1.wad", "freedoom2.wad"] {
+        std::fs::copy(wads.join(wad), root.join(wad)).unwrap();
+    }
+    a.start();
+    let added = a.cli(&["catalog", "add", "freedoom", "--name", "Freedoom", "--version", "0.12.1"]);
+    assert_eq!(added.code, 0, "{added:?}");
+    let mut b = room.peer("b");
+    b.sees_game(&a, "freedoom");
+    b.get("freedoom");
+    b.finished("freedoom");
+    b.holds_same("freedoom", &a);
+    for wad in ["freedoom1.wad", "freedoom2.wad"] {
+        assert_eq!(b3sum(&wads.join(wad)), b3sum(&b.root("freedoom").join(wad)), "{wad}");
+    }
+    // What Bonfire says of the content is made of the same hashes.
+    let (here, there) = (b.sees_hashed(&a, "freedoom"), a.sees_hashed(&b, "freedoom"));
+    assert_eq!(here["content_hash"], there["content_hash"]);
+    assert_eq!(content_hash_by_b3sum(&b.root("freedoom")), here["content_hash"].as_str().unwrap());
+}
+
+#[test]
+fn a_game_comes_from_two_sources() {
+    let Some(room) = Room::new("two-sources") else { return };
+    let mut a = room.seat("a");
+    let mut c = room.seat("c");
+    let doom = Recipe::new("doom", 48);
+    a.add_game(&doom);
+    c.add_game(&doom);
+    a.link.shape(100);
+    c.link.shape(100);
+    a.start();
+    c.start();
+    let mut b = room.peer("b");
+    b.sees_hashed(&a, "doom");
+    b.sees_hashed(&c, "doom");
+    let (before_a, before_c) = (a.link.bytes().0, c.link.bytes().0);
+    b.get("doom");
+    b.finished("doom");
+    b.holds_same("doom", &a);
+    let (from_a, from_c) = (a.link.bytes().0 - before_a, c.link.bytes().0 - before_c);
+    assert!(from_a > 12 * MIB && from_c > 12 * MIB, "both carried: {from_a} and {from_c} bytes");
+}
+
+#[test]
+fn a_source_dies_in_the_middle() {
+    let Some(room) = Room::new("dies") else { return };
+    let mut a = room.seat("a");
+    let mut c = room.seat("c");
+    let doom = Recipe::new("doom", 48);
+    a.add_game(&doom);
+    c.add_game(&doom);
+    a.link.shape(100);
+    c.link.shape(100);
+    a.start();
+    c.start();
+    let mut b = room.peer("b");
+    b.sees_hashed(&a, "doom");
+    b.sees_hashed(&c, "doom");
+    b.get("doom");
+    b.downloaded_at_least("doom", 12 * MIB);
+    a.kill9();
+    b.finished("doom");
+    b.holds_same("doom", &c);
+}
+
+#[test]
+fn the_only_source_dies_and_returns() {
+    let Some(room) = Room::new("returns") else { return };
+    let mut a = room.seat("a");
+    a.add_game(&Recipe::new("doom", 32));
+    a.link.shape(100);
+    a.start();
+    let mut b = room.peer("b");
+    b.sees_game(&a, "doom");
+    b.get("doom");
+    b.downloaded_at_least("doom", 12 * MIB);
+    a.kill9();
+    b.expect_game("download_paused", "doom", LONG);
+    let waiting = b.until("the download waits", SOON, || b.operation("doom").filter(|o| o["phase"] == "waiting"));
+    assert!(waiting["error"]["message"].is_string(), "says why: {waiting}");
+    assert!(!b.root("doom").join("version.ini").exists());
+    a.start();
+    let finished = b.finished("doom");
+    b.holds_same("doom", &a);
+    assert!(finished["fetched_bytes"].as_u64().unwrap() < 34 * MIB, "what was there is not fetched again: {finished}");
+}
+
+#[test]
+fn an_update_fetches_only_what_differs() {
+    let Some(room) = Room::new("update") else { return };
+    let files = [("base.eti", 12 * MIB), ("patch.eti", 4 * MIB)];
+    let mut a = room.seat("a");
+    let root = a.add_game(&Recipe::new("doom", 0).version("2").files(&files));
+    bonfire_tests::games::write_bytes(&root.join("patch.eti"), "another patch", 4 * MIB);
+    a.start();
+    let mut b = room.seat("b");
+    b.add_game(&Recipe::new("doom", 0).version("1").files(&files));
+    std::fs::create_dir(b.root("doom").join("local")).unwrap();
+    std::fs::write(b.root("doom").join("local/save.dat"), "hours of play").unwrap();
+    b.start();
+    b.sees_hashed(&a, "doom");
+    b.get("doom");
+    let finished = b.finished("doom");
+    assert_eq!(finished["version"], "2");
+    b.holds_same("doom", &a);
+    assert_eq!(std::fs::read_to_string(b.root("doom").join("local/save.dat")).unwrap(), "hours of play");
+    assert!(finished["fetched_bytes"].as_u64().unwrap() < 6 * MIB, "{finished}");
+    assert!(finished["reused_bytes"].as_u64().unwrap() >= 12 * MIB, "{finished}");
+}
+
+#[test]
+fn a_lossy_link_delivers_every_byte() {
+    let Some(room) = Room::new("lossy") else { return };
+    let mut a = room.seat("a");
+    a.add_game(&Recipe::new("doom", 16));
+    a.start();
+    let mut b = room.peer("b");
+    b.sees_game(&a, "doom");
+    b.link.lose(3);
+    a.link.lose(3);
+    b.get("doom");
+    b.finished("doom");
+    assert!(b.link.lost() > 0 && a.link.lost() > 0, "the loss did happen");
+    b.holds_same("doom", &a);
+}
+
+#[test]
+fn files_of_every_shape_arrive() {
+    let Some(room) = Room::new("shapes") else { return };
+    let mut a = room.seat("a");
+    let mut recipe = Recipe::new("shapes", 0).files(&[
+        ("empty.bin", 0),
+        ("one.bin", 1),
+        ("chunk-less-one.bin", 4 * MIB - 1),
+        ("chunk.bin", 4 * MIB),
+        ("chunk-and-one.bin", 4 * MIB + 1),
+        ("deep/er/and/deep/er/file.txt", 5),
+        ("Größe и 大きさ.txt", 9),
+    ]);
+    recipe.files.extend((0..600).map(|n| (format!("many/{}/{n}.txt", n % 7), n)));
+    a.add_game(&recipe);
+    a.start();
+    let mut b = room.peer("b");
+    b.sees_game(&a, "shapes");
+    b.get("shapes");
+    b.finished("shapes");
+    b.holds_same("shapes", &a);
+    assert_eq!(tree::read(&b.root("shapes")).values().filter(|v| v.is_some()).count(), 608);
+}
+
+#[test]
+fn verify_mends_what_is_damaged() {
+    let Some(room) = Room::new("verify") else { return };
+    let mut a = room.seat("a");
+    a.add_game(&Recipe::new("doom", 13));
+    a.start();
+    let mut b = room.peer("b");
+    b.sees_hashed(&a, "doom");
+    b.get("doom");
+    b.finished("doom");
+    b.until("its content is known", LONG, || b.game("doom").filter(|g| g["content_hash"].is_string()));
+    b.mark();
+    let sound = b.cli(&["verify", "doom"]);
+    assert_eq!(sound.code, 0, "{sound:?}");
+    let verified = b.expect_game("verify_finished", "doom", LONG);
+    assert_eq!(verified["bad_files"], serde_json::json!([]));
+    // One byte, and the times as they were: only reading finds it.
+    let file = b.root("doom").join("doom.eti");
+    let times = std::fs::metadata(&file).unwrap().modified().unwrap();
+    let handle = std::fs::OpenOptions::new().write(true).open(&file).unwrap();
+    std::os::unix::fs::FileExt::write_at(&handle, b"!", 5 * MIB).unwrap();
+    handle.set_modified(times).unwrap();
+    drop(handle);
+    b.mark();
+    let mended = b.cli(&["verify", "doom"]);
+    assert_eq!(mended.code, 0, "{mended:?}");
+    let verified = b.expect_game("verify_finished", "doom", LONG);
+    assert_eq!(verified["bad_files"], serde_json::json!(["doom.eti"]));
+    assert_eq!(verified["repaired_bytes"].as_u64().unwrap(), 4 * MIB, "one chunk");
+    b.holds_same("doom", &a);
+}
+
+fn b3sum(file: &Path) -> String {
+    let out = child::run(Command::new("b3sum").arg("--no-names").arg(file), b"", LONG);
+    assert!(out.status.success(), "{out:?}");
+    String::from_utf8(out.stdout).unwrap().trim().to_owned()
+}
+
+/// The content hash as a stranger would make it: SHA-256 over length-prefixed path, size and `b3sum` of every file.
+fn content_hash_by_b3sum(root: &Path) -> String {
+    let mut fields = bonfire_proto::digest::FieldHasher::new();
+    for (path, hash) in tree::payload(root) {
+        if hash.is_some() {
+            let digest: bonfire_proto::Digest = b3sum(&root.join(&path)).parse().unwrap();
+            let size = std::fs::metadata(root.join(&path)).unwrap().len();
+            fields.field(path.as_bytes()).number(size).field(&digest.0);
+        }
+    }
+    fields.finish().to_string()
+}
+
+#[allow(clippy::print_stderr, reason = "a skipped scenario has to be seen")]
+fn skip(why: &str) {
+    eprintln!("\n*** SKIPPED: {why} ***\n");
+}
