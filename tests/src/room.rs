@@ -1,13 +1,14 @@
 //! A room: a switch and seats around it, each a network namespace with one cable.
 //!
-//! One room at a time on a machine: a lock file keeps test binaries and their threads in turn, because two rooms on two
-//! cores would only measure each other.
+//! Two rooms at a time on a machine, each waiting for a free turn across test binaries and their threads: a room mostly
+//! waits for its timers, so two fit on two cores. A benchmark takes every turn, because beside another room it would
+//! measure that one.
 
 use std::cell::Cell;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use crate::link::Link;
 use crate::namespace::{self, Namespace};
@@ -18,6 +19,9 @@ pub(crate) const BRIDGE: &str = "near";
 /// The switch that seats are moved to by a partition, and that second interfaces are on.
 pub(crate) const FAR_BRIDGE: &str = "far";
 
+/// Lock files, one a turn. A benchmark takes them in this order and a test holds one only, so nobody waits in a circle.
+const TURNS: [&str; 2] = ["bonfire-rooms-0.lock", "bonfire-rooms-1.lock"];
+
 /// A switch with seats. Everything goes away with it, also when a test panics.
 #[derive(Debug)]
 pub struct Room {
@@ -25,8 +29,8 @@ pub struct Room {
     switch: Namespace,
     seats: Cell<u8>,
     folder: tempfile::TempDir,
-    // Dropped last: the next room waits for it.
-    _turn: File,
+    // Dropped last: the next room waits for them.
+    _turns: Vec<File>,
 }
 
 impl Room {
@@ -36,13 +40,25 @@ impl Room {
     /// When rooms are impossible although `CI` is set, or when the switch cannot be made.
     #[must_use]
     pub fn new(name: &str) -> Option<Self> {
+        Self::with_turns(name, any_turn)
+    }
+
+    /// A room with no other beside it, for measuring; otherwise as [`Room::new`].
+    ///
+    /// # Panics
+    /// As [`Room::new`].
+    #[must_use]
+    pub fn alone(name: &str) -> Option<Self> {
+        Self::with_turns(name, every_turn)
+    }
+
+    fn with_turns(name: &str, turns: fn() -> Vec<File>) -> Option<Self> {
         if let Some(why) = namespace::obstacle() {
             assert!(std::env::var("CI").as_deref() != Ok("true"), "rooms must run in CI, but: {why}");
             eprintln!("\n*** SKIPPED: {name}: no network namespaces here ({why}) ***\n");
             return None;
         }
-        let turn = File::create(std::env::temp_dir().join("bonfire-rooms.lock")).unwrap();
-        turn.lock().unwrap();
+        let turns = turns();
         namespace::sweep_leftovers();
         static ROOMS: AtomicU32 = AtomicU32::new(1);
         let number = ROOMS.fetch_add(1, Ordering::Relaxed);
@@ -52,7 +68,7 @@ impl Room {
             switch.ip(&["link", "set", bridge, "up"]);
         }
         let folder = tempfile::Builder::new().prefix(&format!("bonfire-{name}-")).tempdir().unwrap();
-        Some(Self { number, switch, seats: Cell::new(0), folder, _turn: turn })
+        Some(Self { number, switch, seats: Cell::new(0), folder, _turns: turns })
     }
 
     /// A seat with folders of its own; its peer is not started.
@@ -100,4 +116,30 @@ impl Room {
     pub fn switch_path(&self) -> PathBuf {
         self.switch.path()
     }
+}
+
+fn turn_file(name: &str) -> File {
+    File::create(std::env::temp_dir().join(name)).unwrap()
+}
+
+/// A free turn, or the wait for one of them: test threads are spread over the turns, so none is passed over for ever.
+fn any_turn() -> Vec<File> {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    if let Some(free) = TURNS.iter().map(|name| turn_file(name)).find(|file| file.try_lock().is_ok()) {
+        return vec![free];
+    }
+    let file = turn_file(TURNS[NEXT.fetch_add(1, Ordering::Relaxed) % TURNS.len()]);
+    file.lock().unwrap();
+    vec![file]
+}
+
+fn every_turn() -> Vec<File> {
+    TURNS
+        .iter()
+        .map(|name| {
+            let file = turn_file(name);
+            file.lock().unwrap();
+            file
+        })
+        .collect()
 }

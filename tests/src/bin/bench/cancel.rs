@@ -10,7 +10,7 @@ use crate::figures::{median, millis};
 
 /// 200 cancels at random points of a download of 512 MiB in 12 files.
 pub(crate) fn at_random_points() {
-    let Some(room) = Room::new("bench-cancel") else { return };
+    let Some(room) = Room::alone("bench-cancel") else { return };
     let mut random = Random::announced("cancels");
     let wanted: usize = std::env::var("BONFIRE_CANCELS").ok().and_then(|n| n.parse().ok()).unwrap_or(200);
     let mut a = room.seat("a");

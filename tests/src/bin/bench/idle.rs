@@ -10,7 +10,7 @@ use crate::figures::cpu_of;
 
 /// Packets a minute of a room of 8 idle peers.
 pub(crate) fn room_of_eight() {
-    let Some(room) = Room::new("bench-idle") else { return };
+    let Some(room) = Room::alone("bench-idle") else { return };
     let minutes: u32 = std::env::var("BONFIRE_IDLE_MINUTES").ok().and_then(|n| n.parse().ok()).unwrap_or(3);
     let mut peers: Vec<Peer> = Vec::new();
     for n in 0..8 {

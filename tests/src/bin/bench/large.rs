@@ -35,7 +35,7 @@ fn make_sparse(peer: &Peer) {
 
 /// Fetches both, compares them whole, and cancels one in the middle.
 pub(crate) fn at_the_edge() {
-    let Some(room) = Room::new("bench-large") else { return };
+    let Some(room) = Room::alone("bench-large") else { return };
     let mut a = room.seat("a");
     make_many(&a);
     make_sparse(&a);

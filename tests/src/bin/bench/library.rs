@@ -73,7 +73,7 @@ fn directory_reads(log: &Path) -> Reads {
 
 /// The start with 10,000 unchanged games, and with one that changed.
 pub(crate) fn start_with_many_games() {
-    let Some(room) = Room::new("bench-library") else { return };
+    let Some(room) = Room::alone("bench-library") else { return };
     let mut peer = room.seat("a");
     peer.argument("--no-mdns");
     make_games(&peer.games);
@@ -123,7 +123,7 @@ pub(crate) fn start_with_many_games() {
 
 /// What a change of one game among 10,000 costs on the wire.
 pub(crate) fn delta_of_one_game() {
-    let Some(room) = Room::new("bench-delta") else { return };
+    let Some(room) = Room::alone("bench-delta") else { return };
     let mut a = room.seat("a");
     make_games(&a.games);
     start(&mut a);

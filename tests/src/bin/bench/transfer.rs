@@ -34,7 +34,7 @@ struct Field {
 
 /// Compares with rsync (daemon), scp and a bare quinn stream.
 pub(crate) fn against_others() {
-    let Some(room) = Room::new("bench-transfer") else { return };
+    let Some(room) = Room::alone("bench-transfer") else { return };
     let gib: f64 = std::env::var("BONFIRE_GIB").ok().and_then(|n| n.parse().ok()).unwrap_or(2.0);
     let rounds: usize = std::env::var("BONFIRE_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(5);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small positive number of GiB")]
