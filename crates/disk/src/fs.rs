@@ -6,8 +6,12 @@
 
 use std::fmt;
 use std::io;
+use std::path::Path;
+use std::sync::Arc;
 
 use bonfire_proto::{GameId, RelPath};
+
+use crate::platform::RealFs;
 
 /// Most entries that `list` returns of one folder. A folder beyond it is refused as a whole.
 pub const LIST_MAX: usize = 1_000_000;
@@ -251,6 +255,14 @@ pub trait Fs: Send + Sync + fmt::Debug {
     /// # Errors
     /// Whatever the disk reports.
     fn free_space(&self) -> io::Result<u64>;
+}
+
+/// The tree beneath a folder of this machine.
+///
+/// # Errors
+/// When it is absent, no folder, or cannot be opened.
+pub fn real(root: &Path) -> io::Result<Arc<dyn Fs>> {
+    Ok(Arc::new(RealFs::open(root)?))
 }
 
 /// Writes all bytes.

@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use crate::atomic;
 use crate::error::DiskError;
 use crate::fs::{EntryName, Fs, FsPath, Kind};
-use crate::platform::RealFs;
 use crate::version;
 use crate::walk::{Problem, ProblemKind};
 
@@ -124,12 +123,12 @@ impl GamesFolder {
     /// # Errors
     /// When it is absent, no folder, or cannot be opened.
     pub fn open(path: &Path) -> Result<Self, DiskError> {
-        let fs = RealFs::open(path).map_err(|source| DiskError::Io {
+        let fs = crate::fs::real(path).map_err(|source| DiskError::Io {
             doing: "opening the games folder",
             path: path.to_owned(),
             source,
         })?;
-        Ok(Self::over(Arc::new(fs), path.to_owned()))
+        Ok(Self::over(fs, path.to_owned()))
     }
 
     /// A games folder over any file system; `display` is how its paths are shown.

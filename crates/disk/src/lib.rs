@@ -32,7 +32,7 @@ pub use remove::RemoveReport;
 pub use serve::ServedFile;
 pub use sweep::SweepReport;
 pub use walk::{Problem, ProblemKind, Sentinel, Walked, WalkedFile};
-pub use watch::{WatchEvent, Watcher};
+pub use watch::{WatchEvent, Watcher, Watches};
 
 #[cfg(test)]
 mod tests;

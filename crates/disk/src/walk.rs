@@ -117,6 +117,15 @@ impl GamesFolder {
     /// `NotFound` without such a folder; `Changed` when something vanished or changed its kind meanwhile (walk again);
     /// `TooMuch` beyond `MANIFEST_FILES_MAX` files; whatever the disk reports. Never an incomplete list.
     pub fn walk(&self, game: &GameId) -> Result<Walked, DiskError> {
+        self.walk_telling(game, &mut |_| {})
+    }
+
+    /// As `walk`, and names each folder within the game root before it is listed: a watch that is placed then sees all
+    /// that the list does not.
+    ///
+    /// # Errors
+    /// As `walk`.
+    pub fn walk_telling(&self, game: &GameId, folder: &mut dyn FnMut(&RelPath)) -> Result<Walked, DiskError> {
         let inner = &*self.inner;
         let root = FsPath::game(game);
         match inner.kind(&root)? {
@@ -125,7 +134,7 @@ impl GamesFolder {
             Some(_) | None => return Err(DiskError::NotFound { what: "game folder", path: inner.shown(&root) }),
         }
         let mut walk = Walk { inner, root: root.clone(), files: Vec::new(), problems: Vec::new(), more: 0 };
-        walk.read()?;
+        walk.read(folder)?;
         let (mut files, mut problems, more) = (walk.files, walk.problems, walk.more);
         if more > 0 {
             problems.push(Problem::new(String::new(), ProblemKind::More(more)));
@@ -158,9 +167,12 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn read(&mut self) -> Result<(), DiskError> {
+    fn read(&mut self, tell: &mut dyn FnMut(&RelPath)) -> Result<(), DiskError> {
         let mut folders = vec![(None::<RelPath>, self.root.clone())];
         while let Some((rel, at)) = folders.pop() {
+            if let Some(folder) = &rel {
+                tell(folder);
+            }
             let entries = self.inner.fs.list(&at).map_err(|e| self.gone("listing", &at, e))?;
             // Folded names of this folder: a collision needs two names in one folder.
             let mut folded: BTreeMap<String, String> = BTreeMap::new();

@@ -1,18 +1,22 @@
 //! Watching the games folder: which game may have changed. Never what changed: that a scan finds out.
 //!
 //! What is inside `local/` and our own scratch is not reported. Where the system counts watches per folder, each folder
-//! but `local/` gets one; when they run out, that is reported once, and the regular scan finds what is missed.
+//! but `local/` gets one, and none is looked for: whoever knows a game's folders names them, at the start and while
+//! walking (`Watches`), and only a folder that is made meanwhile is read here. When watches run out, that is reported
+//! once, and the regular scan finds what is missed.
 
 use std::path::{Component, Path, PathBuf};
-use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread::JoinHandle;
 
 use bonfire_proto::{GameId, RelPath};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use crate::error::DiskError;
-use crate::games::CATALOG;
+use crate::fs::{EntryName, FsPath, Kind};
+use crate::games::{CATALOG, GamesFolder};
 use crate::platform::WATCHES_ARE_PER_FOLDER;
 
 /// Most events of the system that are looked at before what they mean is told.
@@ -35,16 +39,23 @@ pub enum WatchEvent {
 #[derive(Debug)]
 pub struct Watcher {
     /// Taken by `drop`, which ends the thread's input.
-    notify: Option<Arc<Mutex<RecommendedWatcher>>>,
+    placing: Option<Arc<Placing>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Watcher {
-    /// Starts watching. The callback runs on a thread of the watcher, one event at a time; it must not block for long.
+    /// Starts watching. `known` names folders within games, as they were when the games were last read; what is watched
+    /// at once is those and every game's root. The callback runs on a thread of the watcher, one event at a time; it
+    /// must not block for long.
     ///
     /// # Errors
     /// When the folder cannot be watched at all.
-    pub fn start(path: &Path, callback: impl Fn(WatchEvent) + Send + 'static) -> Result<Self, DiskError> {
+    pub fn start(
+        folder: &GamesFolder,
+        known: Vec<(GameId, Vec<RelPath>)>,
+        callback: impl Fn(WatchEvent) + Send + 'static,
+    ) -> Result<Self, DiskError> {
+        let path = folder.path();
         let failed = |doing, e: notify::Error| DiskError::Io {
             doing,
             path: path.to_owned(),
@@ -59,32 +70,45 @@ impl Watcher {
             source,
         })?;
         let (send, receive) = channel();
+        let seen = send.clone();
         let mut notify = notify::recommended_watcher(move |event| {
             // The receiver is gone only when the watcher is being dropped.
-            let _ = send.send(event);
+            let _ = seen.send(event);
         })
         .map_err(|e| failed("watching", e))?;
         let mode = if WATCHES_ARE_PER_FOLDER { RecursiveMode::NonRecursive } else { RecursiveMode::Recursive };
         notify.watch(&root, mode).map_err(|e| failed("watching", e))?;
-        let notify = Arc::new(Mutex::new(notify));
+        let placing = Arc::new(Placing {
+            root: root.clone(),
+            notify: Mutex::new(notify),
+            exhausted: AtomicBool::new(false),
+            roots: OnceLock::new(),
+            failures: send,
+        });
         let mut worker = Worker {
             root,
-            notify: Arc::downgrade(&notify),
+            folder: folder.clone(),
+            watches: Watches(Arc::downgrade(&placing)),
             callback: Box::new(callback),
             untold: Vec::new(),
-            exhausted: false,
         };
         let thread = std::thread::Builder::new()
             .name("bonfire-watch".to_owned())
-            .spawn(move || worker.run(&receive))
+            .spawn(move || worker.run(known, &receive))
             .map_err(|source| DiskError::Io { doing: "starting to watch", path: path.to_owned(), source })?;
-        Ok(Self { notify: Some(notify), thread: Some(thread) })
+        Ok(Self { placing: Some(placing), thread: Some(thread) })
+    }
+
+    /// The way to have more folders watched.
+    #[must_use]
+    pub fn watches(&self) -> Watches {
+        Watches(self.placing.as_ref().map(Arc::downgrade).unwrap_or_default())
     }
 }
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        self.notify = None;
+        self.placing = None;
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -93,23 +117,75 @@ impl Drop for Watcher {
     }
 }
 
+/// Has folders watched, for as long as the watcher lives; does nothing afterwards, and nothing where the system watches
+/// whole trees. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Watches(Weak<Placing>);
+
+impl Watches {
+    /// Watches a folder of a game. Who is about to list the folder calls this first: then no change goes by between the
+    /// two. Blocks until every game's root is watched, so that scarce watches go where they tell most.
+    pub fn add(&self, game: &GameId, folder: &RelPath) {
+        if !WATCHES_ARE_PER_FOLDER {
+            return;
+        }
+        let Some(placing) = self.0.upgrade() else { return };
+        placing.roots.wait();
+        placing.watch(&FsPath::game(game).beneath(folder));
+    }
+}
+
+/// The system's watcher and what was placed there.
+#[derive(Debug)]
+struct Placing {
+    root: PathBuf,
+    notify: Mutex<RecommendedWatcher>,
+    /// The system has no more watches; said once.
+    exhausted: AtomicBool,
+    /// Set once every game's root is watched.
+    roots: OnceLock<()>,
+    failures: Sender<notify::Result<notify::Event>>,
+}
+
+impl Placing {
+    fn watch(&self, folder: &FsPath) {
+        let path = self.root.join(folder.as_str());
+        if self.exhausted.load(Ordering::Relaxed) || !is_watched(&self.root, &path) {
+            return;
+        }
+        let result =
+            self.notify.lock().unwrap_or_else(PoisonError::into_inner).watch(&path, RecursiveMode::NonRecursive);
+        match result.map_err(|e| e.kind) {
+            // Gone since it was seen.
+            Ok(()) | Err(notify::ErrorKind::PathNotFound) => {}
+            Err(notify::ErrorKind::Io(e)) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(kind) => {
+                if matches!(kind, notify::ErrorKind::MaxFilesWatch) && self.exhausted.swap(true, Ordering::Relaxed) {
+                    return;
+                }
+                let error = notify::Error::new(kind);
+                let text = format!("cannot watch {}: {error}", path.display());
+                // The worker, which tells of it, is gone only when the watcher is being dropped.
+                let _ = self.failures.send(Err(notify::Error::generic(&text)));
+            }
+        }
+    }
+}
+
 struct Worker {
     root: PathBuf,
-    notify: Weak<Mutex<RecommendedWatcher>>,
+    folder: GamesFolder,
+    watches: Watches,
     callback: Box<dyn Fn(WatchEvent) + Send>,
     /// Seen and not told yet, each once.
     untold: Vec<WatchEvent>,
-    /// The system has no more watches; said once.
-    exhausted: bool,
 }
 
 impl Worker {
-    fn run(&mut self, events: &Receiver<notify::Result<notify::Event>>) {
+    fn run(&mut self, known: Vec<(GameId, Vec<RelPath>)>, events: &Receiver<notify::Result<notify::Event>>) {
         if WATCHES_ARE_PER_FOLDER {
-            self.watch_games();
-        }
-        for event in std::mem::take(&mut self.untold) {
-            (self.callback)(event);
+            self.watch_roots();
+            self.watch_known(known);
         }
         while let Ok(first) = events.recv() {
             // A file that is written is an event for each write: told once for all that came meanwhile, so that they
@@ -137,7 +213,8 @@ impl Worker {
         if event.need_rescan() {
             self.tell(WatchEvent::Everything);
             if WATCHES_ARE_PER_FOLDER {
-                self.watch_games();
+                // What lies in the games is watched again by whoever reads them all again.
+                self.watch_roots();
             }
             return;
         }
@@ -155,60 +232,60 @@ impl Worker {
         }
     }
 
-    /// Watches all games: first every root, then what is beneath, so that scarce watches go where they tell most.
-    fn watch_games(&mut self) {
-        let games: Vec<PathBuf> = folders_in(&self.root).into_iter().filter(|p| is_watched(&self.root, p)).collect();
-        for game in &games {
-            self.watch_one(game);
+    fn watch_roots(&mut self) {
+        for game in self.folders_in(&FsPath::root()) {
+            let Some(placing) = self.watches.0.upgrade() else { return };
+            placing.watch(&game);
         }
-        for game in &games {
-            for folder in folders_in(game) {
-                self.watch_tree(&folder);
+        if let Some(placing) = self.watches.0.upgrade() {
+            placing.roots.get_or_init(|| ());
+        }
+    }
+
+    fn watch_known(&mut self, known: Vec<(GameId, Vec<RelPath>)>) {
+        for (game, folders) in known {
+            for folder in folders {
+                let path = FsPath::game(&game).beneath(&folder);
+                let Some(placing) = self.watches.0.upgrade() else { return };
+                // What came in its place since, a link above all, is not to be followed.
+                if self.is_folder(&path) {
+                    placing.watch(&path);
+                }
             }
         }
     }
 
     fn watch_new(&mut self, path: &Path) {
         // A watch follows the folder, not its name; one on a folder that has one already changes nothing.
-        if path != self.root && path.symlink_metadata().is_ok_and(|m| m.is_dir()) {
-            self.watch_tree(path);
-        }
-    }
-
-    fn watch_tree(&mut self, top: &Path) {
-        let mut folders = vec![top.to_owned()];
-        while let Some(folder) = folders.pop() {
-            if self.exhausted || !is_watched(&self.root, &folder) {
-                continue;
-            }
-            self.watch_one(&folder);
-            folders.extend(folders_in(&folder));
-        }
-    }
-
-    fn watch_one(&mut self, folder: &Path) {
-        let Some(notify) = self.notify.upgrade() else { return };
-        if self.exhausted {
+        let Some(names) = names(&self.root, path).filter(|n| !n.is_empty()) else { return };
+        let top = names.iter().fold(FsPath::root(), |at, name| at.child(name));
+        if !self.is_folder(&top) {
             return;
         }
-        let result = notify.lock().unwrap_or_else(PoisonError::into_inner).watch(folder, RecursiveMode::NonRecursive);
-        match result.map_err(|e| e.kind) {
-            // Gone since it was seen.
-            Ok(()) | Err(notify::ErrorKind::PathNotFound) => {}
-            Err(notify::ErrorKind::Io(e)) if e.kind() == std::io::ErrorKind::NotFound => {}
-            Err(kind) => {
-                self.exhausted = matches!(kind, notify::ErrorKind::MaxFilesWatch);
-                let error = notify::Error::new(kind);
-                self.tell(WatchEvent::Failed(format!("cannot watch {}: {error}", folder.display())));
+        let mut folders = vec![top];
+        while let Some(folder) = folders.pop() {
+            if !is_watched(&self.root, &self.root.join(folder.as_str())) {
+                continue;
             }
+            let Some(placing) = self.watches.0.upgrade() else { return };
+            placing.watch(&folder);
+            folders.extend(self.folders_in(&folder));
         }
     }
-}
 
-/// Real folders in a folder. One that cannot be read is left to the scan, which reports it.
-fn folders_in(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path()).collect()
+    fn is_folder(&self, path: &FsPath) -> bool {
+        self.folder.inner.fs.stat(path).is_ok_and(|m| m.is_some_and(|m| m.kind == Kind::Dir))
+    }
+
+    /// Real folders in a folder. One that cannot be read is left to the scan, which reports it.
+    fn folders_in(&self, folder: &FsPath) -> Vec<FsPath> {
+        let Ok(entries) = self.folder.inner.fs.list(folder) else { return Vec::new() };
+        let name = |entry: crate::fs::Entry| match entry.name {
+            EntryName::Utf8(name) if entry.kind == Kind::Dir => Some(folder.child(&name)),
+            _ => None,
+        };
+        entries.into_iter().filter_map(name).collect()
+    }
 }
 
 /// Whether a folder beneath the games folder gets a watch: a game's root or what its manifest may hold.

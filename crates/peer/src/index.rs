@@ -3,9 +3,9 @@
 //! Owns the cache between disk and database. What a difference means for the library is the engine's.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use bonfire_disk::{DiskError, FileStamp, Fingerprint, Sentinel};
+use bonfire_disk::{DiskError, FileStamp, Fingerprint, Sentinel, Watches};
 use bonfire_engine::input::{GameFacts, Input, Persist, Scanned};
 use bonfire_engine::{ErrorClass, Report};
 use bonfire_proto::{ContentHash, Digest, GameId, Manifest, ManifestFile, ManifestHash, RelPath};
@@ -28,7 +28,7 @@ pub(crate) struct KnownFile {
 
 #[derive(Debug, Clone)]
 struct Entry {
-    fingerprint: String,
+    seen: SeenRow,
     facts: GameFacts,
 }
 
@@ -58,6 +58,7 @@ struct Read {
 pub(crate) struct Index {
     world: World,
     cache: Arc<Mutex<Cache>>,
+    watches: Arc<OnceLock<Watches>>,
 }
 
 impl Index {
@@ -82,10 +83,22 @@ impl Index {
                 expected,
                 problems: row.problems,
             };
-            entries.insert(row.game, Entry { fingerprint: row.fingerprint, facts });
+            entries.insert(row.game, Entry { seen, facts });
         }
         let cache = Cache { entries, ..Cache::default() };
-        Ok(Self { world, cache: Arc::new(Mutex::new(cache)) })
+        Ok(Self { world, cache: Arc::new(Mutex::new(cache)), watches: Arc::default() })
+    }
+
+    /// Has the folders that walks come by watched from here on. To be called once.
+    pub(crate) fn watch_with(&self, watches: Watches) {
+        self.watches.get_or_init(|| watches);
+    }
+
+    /// The folders within each game as they were when it was last walked.
+    pub(crate) fn known_folders(&self) -> Vec<(GameId, Vec<RelPath>)> {
+        let cache = self.lock();
+        let known = cache.entries.iter().filter(|(_, e)| !e.seen.folders.is_empty());
+        known.map(|(game, e)| (game.clone(), e.seen.folders.clone())).collect()
     }
 
     /// Reads one game's folder, or all, and tells the engine.
@@ -145,13 +158,20 @@ impl Index {
             if let Some(entry) = cache.entries.get(game)
                 && !distrusted
                 && !cache.fresh.contains_key(game)
-                && is_same(&entry.fingerprint, &fingerprint)
+                && entry.seen.fingerprint == fingerprint
             {
                 return Ok(Some(entry.facts.clone()));
             }
         }
         walked_now.insert(game.clone());
-        let walked = folder.walk(game).inspect_err(|_| self.distrust(game))?;
+        let mut folders = Vec::new();
+        let mut passing = |folder: &RelPath| {
+            if let Some(watches) = self.watches.get() {
+                watches.add(game, folder);
+            }
+            folders.push(folder.clone());
+        };
+        let walked = folder.walk_telling(game, &mut passing).inspect_err(|_| self.distrust(game))?;
         let known = self.known_content(game);
         let rows: Vec<FileRow> = walked
             .files
@@ -181,13 +201,16 @@ impl Index {
             expected: self.expected_or_none(game, &manifest.eti_version),
             problems,
         };
-        let seen =
-            SeenRow { fingerprint, files: facts.files, downloaded: facts.downloaded, installed: facts.installed };
-        // Serialising plain numbers and names cannot fail; an empty text would only cost another walk.
-        let fingerprint = serde_json::to_string(&seen).unwrap_or_default();
+        let seen = SeenRow {
+            fingerprint,
+            files: facts.files,
+            downloaded: facts.downloaded,
+            installed: facts.installed,
+            folders,
+        };
         let row = IndexRow {
             game: game.clone(),
-            fingerprint: fingerprint.clone(),
+            fingerprint: seen.text(),
             version: facts.version.clone(),
             size: facts.size,
             manifest_hash: facts.manifest_hash,
@@ -196,7 +219,7 @@ impl Index {
             problems: facts.problems.clone(),
         };
         let mut cache = self.lock();
-        cache.entries.insert(game.clone(), Entry { fingerprint, facts: facts.clone() });
+        cache.entries.insert(game.clone(), Entry { seen, facts: facts.clone() });
         cache.pending.insert(game.clone(), row);
         Ok(Some(facts))
     }
@@ -338,7 +361,7 @@ impl Index {
                 entry.facts.content_hash = Some(content);
                 let row = IndexRow {
                     game: game.clone(),
-                    fingerprint: entry.fingerprint.clone(),
+                    fingerprint: entry.seen.text(),
                     version: entry.facts.version.clone(),
                     size: entry.facts.size,
                     manifest_hash: entry.facts.manifest_hash,
@@ -368,17 +391,22 @@ impl Index {
     }
 }
 
-/// A fingerprint and the facts that have no column of their own.
-#[derive(Debug, serde::Serialize, serde::Deserialize)]
+/// A fingerprint and what was seen with it that has no column of its own.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 struct SeenRow {
     fingerprint: Fingerprint,
     files: u64,
     downloaded: bool,
     installed: bool,
+    /// Folders within the game root, so that a start can have them watched without reading any.
+    folders: Vec<RelPath>,
 }
 
-fn is_same(stored: &str, seen: &Fingerprint) -> bool {
-    serde_json::from_str::<SeenRow>(stored).is_ok_and(|s| s.fingerprint == *seen)
+impl SeenRow {
+    fn text(&self) -> String {
+        // Serialising plain numbers and names cannot fail; an empty text would only cost another walk.
+        serde_json::to_string(self).unwrap_or_default()
+    }
 }
 
 /// What a game was downloaded as, when this version of it was: one that somebody put there by hand is not held against

@@ -227,6 +227,7 @@ fn recovery_problem(found: &Recovered) -> Option<PeerEvent> {
 
 fn watch_folder(world: &World, index: Index, events: &mpsc::Sender<Event>) -> Option<Watcher> {
     let events = events.clone();
+    let (known, places) = (index.known_folders(), index.clone());
     let tell = move |seen: WatchEvent| {
         let watched = match seen {
             WatchEvent::Game(game) => {
@@ -245,8 +246,11 @@ fn watch_folder(world: &World, index: Index, events: &mpsc::Sender<Event>) -> Op
             tracing::trace!("a change was seen after the end");
         }
     };
-    match Watcher::start(world.folder.path(), tell) {
-        Ok(watcher) => Some(watcher),
+    match Watcher::start(&world.folder, known, tell) {
+        Ok(watcher) => {
+            places.watch_with(watcher.watches());
+            Some(watcher)
+        }
         Err(error) => {
             tracing::warn!("the games folder cannot be watched: {}", errors::chain(&error));
             None

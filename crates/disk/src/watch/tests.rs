@@ -38,6 +38,10 @@ fn a_path_means_its_game_unless_it_is_private_or_ours() {
     assert_eq!(meaning(Path::new("/games"), Path::new("/elsewhere/x")), None);
 }
 
+fn folder(path: &Path) -> GamesFolder {
+    GamesFolder::open(path).unwrap()
+}
+
 /// Waits for an event, passing over others. The time only bounds a failure.
 fn wait(events: &Receiver<WatchEvent>, wanted: &WatchEvent) {
     let end = Instant::now() + Duration::from_secs(20);
@@ -58,7 +62,8 @@ fn changes_are_told_by_game_also_in_folders_made_later() {
     std::fs::create_dir_all(dir.path().join("old/deep")).unwrap();
     std::fs::create_dir_all(dir.path().join("old/local")).unwrap();
     let (send, events) = channel();
-    let watcher = Watcher::start(dir.path(), move |e| send.send(e).unwrap_or(())).unwrap();
+    let known = vec![(GameId::new("old").unwrap(), vec![RelPath::new("deep").unwrap()])];
+    let watcher = Watcher::start(&folder(dir.path()), known, move |e| send.send(e).unwrap_or(())).unwrap();
     std::fs::write(dir.path().join("catalog.json"), "{}").unwrap();
     wait(&events, &WatchEvent::Catalog);
     std::fs::write(dir.path().join("old/deep/x"), "x").unwrap();
@@ -85,7 +90,7 @@ fn what_is_in_local_is_not_told() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(dir.path().join("doom/local/saves")).unwrap();
     let (send, events) = channel();
-    let watcher = Watcher::start(dir.path(), move |e| send.send(e).unwrap_or(())).unwrap();
+    let watcher = Watcher::start(&folder(dir.path()), Vec::new(), move |e| send.send(e).unwrap_or(())).unwrap();
     std::fs::write(dir.path().join("doom/local/saves/1"), "x").unwrap();
     std::fs::write(dir.path().join("doom/.bonfire.part"), "x").unwrap();
     // Events come in order, so the catalog's says that nothing came of the others.
@@ -97,6 +102,10 @@ fn what_is_in_local_is_not_told() {
 #[test]
 fn a_folder_that_is_not_there_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
-    let error = Watcher::start(&dir.path().join("nowhere"), |_| {}).unwrap_err();
+    let gone = dir.path().join("nowhere");
+    std::fs::create_dir(&gone).unwrap();
+    let folder = folder(&gone);
+    std::fs::remove_dir(&gone).unwrap();
+    let error = Watcher::start(&folder, Vec::new(), |_| {}).unwrap_err();
     assert_eq!(error.code(), "not_found");
 }
