@@ -125,30 +125,42 @@ impl Engine {
         fx.push(Effect::Emit(PeerEvent::CatalogChanged { entries }));
     }
 
-    pub(crate) fn hashed(&mut self, now: Instant, game: &GameId, hashed: Hashed, fx: &mut Vec<Effect>) {
-        let end = match hashed {
-            Hashed::Done { manifest_hash, content_hash } => {
-                if self.games.hashed(game, manifest_hash, content_hash) {
-                    fx.push(Effect::Emit(PeerEvent::GameHashed { game: game.clone() }));
-                    self.refresh(now, BTreeSet::from([game.clone()]), true, fx);
-                    HashEnd::Done
-                } else {
-                    // Of another list than is known: one of the two is out of date.
-                    self.start_scan(game, fx);
+    pub(crate) fn hashed(&mut self, now: Instant, ended: Vec<(GameId, Hashed)>, fx: &mut Vec<Effect>) {
+        let mut known = BTreeSet::new();
+        let mut ends = Vec::new();
+        for (game, hashed) in ended {
+            let end = match hashed {
+                Hashed::Done { manifest_hash, content_hash } => {
+                    if self.games.hashed(&game, manifest_hash, content_hash) {
+                        known.insert(game.clone());
+                        HashEnd::Done
+                    } else {
+                        // Of another list than is known: one of the two is out of date.
+                        self.start_scan(&game, fx);
+                        HashEnd::AfterScan
+                    }
+                }
+                Hashed::Changed => {
+                    self.stir(now, &game);
                     HashEnd::AfterScan
                 }
-            }
-            Hashed::Changed => {
-                self.stir(now, game);
-                HashEnd::AfterScan
-            }
-            Hashed::Stopped => HashEnd::Again,
-            Hashed::Failed(error) => {
-                self.problem(Some(game.clone()), error, fx);
-                HashEnd::GiveUp
-            }
-        };
-        self.games.hashing_ended(game, end);
-        self.game_is_sound(game);
+                Hashed::Stopped => HashEnd::Again,
+                // An operation came first, or took the game away: that says nothing of its files.
+                Hashed::Failed(_) if self.ops.of_game(&game).is_some() || self.games.facts(&game).is_none() => {
+                    HashEnd::Again
+                }
+                Hashed::Failed(error) => {
+                    self.problem(Some(game.clone()), error, fx);
+                    HashEnd::GiveUp
+                }
+            };
+            ends.push((game, end));
+        }
+        self.refresh(now, known.clone(), true, fx);
+        fx.extend(known.into_iter().map(|game| Effect::Emit(PeerEvent::GameHashed { game })));
+        for (game, end) in ends {
+            self.games.hashing_ended(&game, end);
+            self.game_is_sound(&game);
+        }
     }
 }

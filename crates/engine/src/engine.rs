@@ -129,7 +129,7 @@ impl Engine {
             Input::CatalogLoaded(loaded) => self.catalog_loaded(now, loaded, &mut fx),
             Input::CatalogSaved(saved) => self.catalog_saved(now, saved, &mut fx),
             Input::CatalogPrepared(id, prepared) => self.catalog_prepared(id, prepared, &mut fx),
-            Input::Hashed(game, hashed) => self.hashed(now, &game, hashed, &mut fx),
+            Input::Hashed(ended) => self.hashed(now, ended, &mut fx),
             Input::Op(op, input) => self.op(op, input, &mut fx),
             Input::Probed(id, results) => fx.push(Effect::Reply(id, Ok(Reply::Probed { results }))),
             Input::Deadline => {}
@@ -485,7 +485,7 @@ impl Engine {
         }
     }
 
-    /// Gives the next game to the background hasher, and holds it still while bytes move.
+    /// Gives the next games to the background hasher, and holds it still while bytes move.
     pub(crate) fn hash_next(&mut self, fx: &mut Vec<Effect>) {
         let hold = self.ops.is_transferring();
         if hold != self.hashing_held {
@@ -494,8 +494,9 @@ impl Engine {
         }
         if !hold && self.started {
             let ops = &self.ops;
-            if let Some(game) = self.games.next_to_hash(|g| ops.of_game(g).is_some()) {
-                fx.push(Effect::Hash(game));
+            let games = self.games.next_to_hash(|g| ops.of_game(g).is_some());
+            if !games.is_empty() {
+                fx.push(Effect::Hash(games));
             }
         }
     }

@@ -16,6 +16,12 @@ use crate::snapshot::OperationKind;
 /// Most edits of the catalog that wait for their turn; a person makes one at a time.
 const EDITS_MAX: usize = 256;
 
+/// Most games, and bytes of them beyond the first, that are handed to the hasher at once: their ends are made durable
+/// and told together. So many small games take about a second, and as little is hashed in vain when something stops it.
+pub const HASH_BATCH_GAMES: usize = 256;
+/// Bytes beside `HASH_BATCH_GAMES`; a game larger than that goes alone.
+pub const HASH_BATCH_BYTES: u64 = 64 << 20;
+
 /// A change of the catalog that waits to be made durable.
 #[derive(Debug, Clone)]
 pub struct CatalogEdit {
@@ -49,8 +55,9 @@ pub struct Games {
     catalog: BTreeMap<GameId, CatalogEntry>,
     edits: VecDeque<CatalogEdit>,
     saving: bool,
-    to_hash: VecDeque<GameId>,
-    hashing: Option<GameId>,
+    to_hash: BTreeSet<GameId>,
+    /// Handed to the hasher and not ended yet.
+    hashing: BTreeSet<GameId>,
     /// Games that could not be hashed as they are; tried again when their facts change and after each full scan.
     unhashable: BTreeSet<GameId>,
     /// Games that changed while they were hashed; tried again when their folder was read again.
@@ -177,9 +184,7 @@ impl Games {
 
     /// Ends the hashing under way.
     pub fn hashing_ended(&mut self, game: &GameId, end: HashEnd) {
-        if self.hashing.as_ref() == Some(game) {
-            self.hashing = None;
-        }
+        self.hashing.remove(game);
         match end {
             // Of a list that is not this one any more: the content is as unknown as before.
             HashEnd::Done | HashEnd::Again => self.queue_hash(game),
@@ -205,15 +210,26 @@ impl Games {
         }
     }
 
-    /// The game to hash next, if none is being hashed. Games with an active operation are passed over.
-    pub fn next_to_hash(&mut self, is_active: impl Fn(&GameId) -> bool) -> Option<GameId> {
-        if self.hashing.is_some() {
-            return None;
+    /// The games to hash next, sorted by id, once all that were handed out before have ended. Games with an active
+    /// operation are passed over.
+    pub fn next_to_hash(&mut self, is_active: impl Fn(&GameId) -> bool) -> Vec<GameId> {
+        if !self.hashing.is_empty() {
+            return Vec::new();
         }
-        let at = self.to_hash.iter().position(|g| !is_active(g))?;
-        let game = self.to_hash.remove(at)?;
-        self.hashing = Some(game.clone());
-        Some(game)
+        let mut bytes = 0u64;
+        let mut next = Vec::new();
+        for game in self.to_hash.iter().filter(|g| !is_active(g)).take(HASH_BATCH_GAMES) {
+            bytes = bytes.saturating_add(self.facts.get(game).map_or(0, |f| f.size));
+            if bytes > HASH_BATCH_BYTES && !next.is_empty() {
+                break;
+            }
+            next.push(game.clone());
+        }
+        for game in &next {
+            self.to_hash.remove(game);
+        }
+        self.hashing = next.iter().cloned().collect();
+        next
     }
 
     fn queue_hash(&mut self, game: &GameId) {
@@ -221,10 +237,9 @@ impl Games {
         if wanted
             && !self.unhashable.contains(game)
             && !self.to_read_again.contains(game)
-            && self.hashing.as_ref() != Some(game)
-            && !self.to_hash.contains(game)
+            && !self.hashing.contains(game)
         {
-            self.to_hash.push_back(game.clone());
+            self.to_hash.insert(game.clone());
         }
     }
 

@@ -51,8 +51,8 @@ pub enum Input {
     CatalogSaved(Result<(), Report>),
     /// A folder was looked at (and given a sentinel, when it had none) for the catalog.
     CatalogPrepared(CommandId, Result<PreparedEntry, Report>),
-    /// A game was hashed, or was not.
-    Hashed(GameId, Hashed),
+    /// Games were hashed, or were not; each was asked for by `Effect::Hash`.
+    Hashed(Vec<(GameId, Hashed)>),
     /// Something about an operation.
     Op(OpId, OpInput),
     /// Peers answered a probe.
@@ -296,8 +296,9 @@ pub enum Effect {
         /// Version wanted.
         version: Option<String>,
     },
-    /// Hash a game in the background.
-    Hash(GameId),
+    /// Hash these games in the background, in this order. Each ends by `Input::Hashed`, several at once where they are
+    /// small.
+    Hash(Vec<GameId>),
     /// Hold background hashing (true) or let it go on.
     HoldHashing(bool),
     /// Start an operation.

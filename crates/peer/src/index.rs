@@ -26,6 +26,14 @@ pub(crate) struct KnownFile {
     pub(crate) chunks: Vec<Digest>,
 }
 
+/// A game of which every file was read, under the list that it then had.
+#[derive(Debug, Clone)]
+pub(crate) struct HashedGame {
+    pub(crate) game: GameId,
+    pub(crate) manifest_hash: ManifestHash,
+    pub(crate) files: Vec<KnownFile>,
+}
+
 #[derive(Debug, Clone)]
 struct Entry {
     seen: SeenRow,
@@ -332,47 +340,47 @@ impl Index {
         })
     }
 
-    /// Stores what hashing found, and the content hash when every file is known. To be called where blocking is allowed.
-    pub(crate) fn note_hashed(
-        &self,
-        game: &GameId,
-        manifest_hash: ManifestHash,
-        files: Vec<KnownFile>,
-    ) -> Result<Option<ContentHash>, Report> {
-        let hashes: Vec<FileHashes> = files.into_iter().map(hash_row).collect();
-        let rows = self.world.database.with(|s| {
-            s.put_hashes(game, &hashes).map_err(|e| errors::store(&e))?;
-            s.files(game).map_err(|e| errors::store(&e))
-        })?;
+    /// Stores what hashing found of several games in one transaction, and tells the content hash of each whose every
+    /// file is known; `None` for one that is no longer what was hashed. To be called where blocking is allowed.
+    pub(crate) fn note_hashed(&self, games: Vec<HashedGame>) -> Result<Vec<Option<ContentHash>>, Report> {
+        let hashed: Vec<(GameId, ManifestHash, Vec<FileHashes>)> =
+            games.into_iter().map(|g| (g.game, g.manifest_hash, g.files.into_iter().map(hash_row).collect())).collect();
+        let lists = self.world.database.with(|s| {
+            s.put_hashes_of(hashed.iter().map(|(game, _, rows)| (game, rows.as_slice())))?;
+            hashed.iter().map(|(game, ..)| s.files(game)).collect::<Result<Vec<_>, _>>()
+        });
+        let lists = lists.map_err(|e| errors::store(&e))?;
+        Ok(hashed.iter().zip(lists).map(|((game, list, _), rows)| self.content_of(game, *list, rows)).collect())
+    }
+
+    fn content_of(&self, game: &GameId, manifest_hash: ManifestHash, rows: Vec<FileRow>) -> Option<ContentHash> {
         let mut list: Vec<ManifestFile> =
             rows.into_iter().map(|r| ManifestFile { path: r.path, size: r.size, blake3: r.blake3 }).collect();
         list.sort_by(|a, b| a.path.cmp(&b.path));
         if bonfire_proto::game::manifest_hash(&list) != manifest_hash {
-            return Ok(None);
+            return None;
         }
-        let content = bonfire_proto::game::content_hash(&list);
-        if let Some(content) = content {
-            let mut cache = self.lock();
-            if cache.pending.get(game).is_some_and(|row| row.files.is_some()) {
-                // Listed anew meanwhile: what was hashed may not be what lies there now.
-                return Ok(None);
-            }
-            if let Some(entry) = cache.entries.get_mut(game) {
-                entry.facts.content_hash = Some(content);
-                let row = IndexRow {
-                    game: game.clone(),
-                    fingerprint: entry.seen.text(),
-                    version: entry.facts.version.clone(),
-                    size: entry.facts.size,
-                    manifest_hash: entry.facts.manifest_hash,
-                    content_hash: Some(content),
-                    files: None,
-                    problems: entry.facts.problems.clone(),
-                };
-                cache.pending.insert(game.clone(), row);
-            }
+        let content = bonfire_proto::game::content_hash(&list)?;
+        let mut cache = self.lock();
+        if cache.pending.get(game).is_some_and(|row| row.files.is_some()) {
+            // Listed anew meanwhile: what was hashed may not be what lies there now.
+            return None;
         }
-        Ok(content)
+        if let Some(entry) = cache.entries.get_mut(game) {
+            entry.facts.content_hash = Some(content);
+            let row = IndexRow {
+                game: game.clone(),
+                fingerprint: entry.seen.text(),
+                version: entry.facts.version.clone(),
+                size: entry.facts.size,
+                manifest_hash: entry.facts.manifest_hash,
+                content_hash: Some(content),
+                files: None,
+                problems: entry.facts.problems.clone(),
+            };
+            cache.pending.insert(game.clone(), row);
+        }
+        Some(content)
     }
 
     /// Counts how often a game's file list was stored: a list read at one count is out of date at another.

@@ -288,8 +288,8 @@ impl Task {
                 let work = crate::catalog::prepare(self.world.clone(), command, game, version, self.events.clone());
                 self.state.workers.spawn(work);
             }
-            Effect::Hash(game) => {
-                self.state.workers.spawn(self.hasher.clone().hash(game, self.events.clone()));
+            Effect::Hash(games) => {
+                self.state.workers.spawn(self.hasher.clone().hash(games, self.events.clone()));
             }
             Effect::HoldHashing(hold) => self.hasher.hold(hold),
             Effect::Start(op, plan) => self.start(op, plan),

@@ -165,10 +165,23 @@ impl Store {
     /// # Errors
     /// `BadValue` when chunk digests do not merge to the file's hash; otherwise as the disk says. Nothing is noted then.
     pub fn put_hashes(&mut self, game: &GameId, hashes: &[FileHashes]) -> StoreResult<u64> {
+        self.put_hashes_of([(game, hashes)])
+    }
+
+    /// As `put_hashes`, of several games in one transaction.
+    ///
+    /// # Errors
+    /// As `put_hashes`: of one game, and then nothing is noted of any.
+    pub fn put_hashes_of<'a>(
+        &mut self,
+        games: impl IntoIterator<Item = (&'a GameId, &'a [FileHashes])>,
+    ) -> StoreResult<u64> {
         self.write("writing hashes", |tx| {
             let mut noted = 0;
-            for file in hashes {
-                noted += u64::from(file_chunks::put(tx, game, file)?);
+            for (game, hashes) in games {
+                for file in hashes {
+                    noted += u64::from(file_chunks::put(tx, game, file)?);
+                }
             }
             Ok(noted)
         })

@@ -234,7 +234,7 @@ impl Batch {
     }
 
     pub fn hashes(&self) -> Vec<GameId> {
-        self.0.iter().filter_map(|e| if let Effect::Hash(g) = e { Some(g.clone()) } else { None }).collect()
+        self.0.iter().filter_map(|e| if let Effect::Hash(g) = e { Some(g.clone()) } else { None }).flatten().collect()
     }
 
     pub fn holds(&self) -> Vec<bool> {

@@ -107,9 +107,9 @@ impl Run {
                     assert_eq!(self.owed.saves, 1, "two saves of the catalog at a time");
                 }
                 Effect::PrepareEntry { command, .. } => self.owed.prepares.push(command),
-                Effect::Hash(g) => {
-                    self.owed.hashes.push(g);
-                    assert_eq!(self.owed.hashes.len(), 1, "two games hashed at a time");
+                Effect::Hash(games) => {
+                    assert!(self.owed.hashes.is_empty(), "more games to hash before the last ones ended");
+                    self.owed.hashes = games;
                 }
                 Effect::Probe(id, _) => self.owed.probes.push(id),
                 Effect::Dial { dial, expect, .. } => self.owed.dials.push((dial, expect)),
@@ -266,7 +266,7 @@ impl Run {
                             Hashed::Done { manifest_hash: manifest(n), content_hash: content(n) }
                         }
                     };
-                    self.give(Input::Hashed(g, hashed));
+                    self.give(Input::Hashed(vec![(g, hashed)]));
                 }
             }
         }
