@@ -1,6 +1,6 @@
 //! What was heard over mDNS, checked, bounded, and told once: anyone on the LAN can say anything there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
 use bonfire_proto::text::clean_to;
@@ -24,22 +24,37 @@ const TXT_LEN_MAX: usize = 400;
 /// A host label is a DNS label.
 const HOSTNAME_LEN_MAX: usize = 63;
 
+/// How often it is asked anew for the missing part of one announcement. Who never sends it costs no more than that.
+const ASKS_MAX: u8 = 5;
+
 /// Peers heard of, and what of it was not told yet.
 #[derive(Debug, Default)]
 pub(crate) struct Hearing {
     known: BTreeMap<PeerId, DiscoveryEvent>,
     untold: BTreeMap<PeerId, DiscoveryEvent>,
+    /// Announcements that came without their TXT record, and how often they were asked for. At most `PEERS_MAX`.
+    incomplete: BTreeMap<PeerId, u8>,
+    /// Known from before everything was asked for anew, and not heard since.
+    unconfirmed: BTreeSet<PeerId>,
 }
 
 impl Hearing {
     /// Somebody announced. Malformed announcements, and those over the bounds, are as if never heard.
     pub(crate) fn found(&mut self, service: &ResolvedService, ourselves: Option<PeerId>) {
         let Some(event) = read(service) else {
+            if let Some(peer_id) = without_txt(service).filter(|id| Some(*id) != ourselves)
+                && (self.incomplete.len() < PEERS_MAX || self.incomplete.contains_key(&peer_id))
+            {
+                self.incomplete.entry(peer_id).or_default();
+                return;
+            }
             tracing::debug!(name = %clean_to(service.get_fullname(), 128), "ignored a malformed announcement");
             return;
         };
         let DiscoveryEvent::Found { peer_id, addrs, .. } = &event else { return };
         let peer_id = *peer_id;
+        self.incomplete.remove(&peer_id);
+        self.unconfirmed.remove(&peer_id);
         if Some(peer_id) == ourselves || self.known.get(&peer_id) == Some(&event) {
             return;
         }
@@ -54,6 +69,31 @@ impl Hearing {
     /// An announcement was taken back.
     pub(crate) fn removed(&mut self, fullname: &str) {
         let Some(peer_id) = fullname.split('.').next().and_then(|name| name.parse().ok()) else { return };
+        self.incomplete.remove(&peer_id);
+        self.lost(peer_id);
+    }
+
+    /// Whether a part of an announcement is missing that is worth asking for.
+    pub(crate) fn misses_something(&self) -> bool {
+        self.incomplete.values().any(|asks| *asks < ASKS_MAX)
+    }
+
+    /// Everybody is asked anew, with nothing remembered.
+    pub(crate) fn asked_anew(&mut self) {
+        for asks in self.incomplete.values_mut() {
+            *asks = (*asks + 1).min(ASKS_MAX);
+        }
+        self.unconfirmed = self.known.keys().copied().collect();
+    }
+
+    /// Everybody had the time to answer: who did not is gone, since nobody remembers when its announcement runs out.
+    pub(crate) fn all_answered(&mut self) {
+        for peer_id in std::mem::take(&mut self.unconfirmed) {
+            self.lost(peer_id);
+        }
+    }
+
+    fn lost(&mut self, peer_id: PeerId) {
         if self.known.remove(&peer_id).is_some() {
             self.untold.insert(peer_id, DiscoveryEvent::Lost { peer_id });
         }
@@ -80,6 +120,11 @@ impl Hearing {
             && self.untold.len() < 2 * PEERS_MAX
             && addrs.iter().all(|a| at(a.ip()) < PEERS_PER_ADDRESS)
     }
+}
+
+/// Whose announcement it is, when its TXT record did not come along.
+fn without_txt(service: &ResolvedService) -> Option<PeerId> {
+    service.get_properties().is_empty().then(|| service.get_fullname().split('.').next()?.parse().ok())?
 }
 
 fn read(service: &ResolvedService) -> Option<DiscoveryEvent> {

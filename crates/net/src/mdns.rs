@@ -8,6 +8,7 @@ use std::time::Duration;
 use bonfire_proto::limits::MDNS_SERVICE;
 use mdns_sd::{DaemonEvent, Receiver, ServiceDaemon, ServiceEvent, ServiceInfo};
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 
 use crate::discovery::{Announcement, Discovery, DiscoveryEvent};
 use crate::error::NetError;
@@ -15,6 +16,14 @@ use crate::hearing::Hearing;
 
 /// Wait before a dead daemon is started again: doubled from the first to the second.
 const RESTART_WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// Wait before everybody is asked anew because a TXT record is missing: doubled while it stays so. A responder sends a
+/// record at most once a second and leaves it out of answers meanwhile. The browser neither asks for a TXT record that it
+/// lacks, nor gets it along with the PTR record, which it says it knows: without this the peer is not heard of for an hour.
+const ASK_AGAIN: (Duration, Duration) = (Duration::from_millis(1_200), Duration::from_secs(30));
+
+/// Time to answer after everybody was asked anew: four questions, one, two and four seconds apart.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 
 /// The mDNS discovery. Dropping it takes the announcement back.
 pub struct Mdns {
@@ -35,6 +44,7 @@ struct State {
 
 /// A daemon and what it tells.
 struct Session {
+    daemon: ServiceDaemon,
     heard: Receiver<ServiceEvent>,
     monitor: Receiver<DaemonEvent>,
 }
@@ -115,7 +125,16 @@ impl Shared {
             register(daemon, announced)?;
         }
         state.daemon = Some(daemon.clone());
-        Ok(Session { heard, monitor })
+        Ok(Session { daemon: daemon.clone(), heard, monitor })
+    }
+}
+
+impl Session {
+    /// Forgets what was heard and asks everybody.
+    fn ask_anew(&mut self) -> Result<(), mdns_sd::Error> {
+        self.daemon.stop_browse(MDNS_SERVICE)?;
+        self.heard = self.daemon.browse(MDNS_SERVICE)?;
+        Ok(())
     }
 }
 
@@ -149,8 +168,10 @@ async fn run(shared: Arc<Shared>, session: Session, tx: mpsc::Sender<DiscoveryEv
     let mut session = Some(session);
     let mut wait = RESTART_WAIT.0;
     loop {
-        if let Some(alive) = session.take() {
-            let why = listen(&shared, &alive, &mut hearing, &tx).await;
+        if let Some(mut alive) = session.take() {
+            let why = listen(&shared, &mut alive, &mut hearing, &tx).await;
+            // Whatever ended it, a daemon that is left behind would go on announcing.
+            stop_daemon(&alive.daemon);
             shared.lock().daemon = None;
             // A new daemon knows nobody: who is still there is told again, who left meanwhile takes no place.
             hearing = Hearing::default();
@@ -182,12 +203,34 @@ async fn run(shared: Arc<Shared>, session: Session, tx: mpsc::Sender<DiscoveryEv
 /// Listens until the daemon dies or everything stops; says why.
 async fn listen(
     shared: &Shared,
-    session: &Session,
+    session: &mut Session,
     hearing: &mut Hearing,
     tx: &mpsc::Sender<DiscoveryEvent>,
 ) -> String {
+    let mut wait = ASK_AGAIN.0;
+    let mut ask: Option<Instant> = None;
+    let mut answers: Option<Instant> = None;
     loop {
+        match (hearing.misses_something(), ask) {
+            (true, None) => ask = Some(Instant::now() + wait),
+            (false, Some(_)) => (ask, wait) = (None, ASK_AGAIN.0),
+            _ => {}
+        }
         tokio::select! {
+            () = sleep_until(ask) => {
+                ask = None;
+                wait = (wait * 2).min(ASK_AGAIN.1);
+                tracing::debug!("an announcement came in part; asking everybody again");
+                if let Err(e) = session.ask_anew() {
+                    return e.to_string();
+                }
+                hearing.asked_anew();
+                answers = Some(Instant::now() + ANSWERS_WITHIN);
+            }
+            () = sleep_until(answers) => {
+                answers = None;
+                hearing.all_answered();
+            }
             () = shared.stop.notified() => return "stopped".to_owned(),
             () = tx.closed() => return "nobody listens".to_owned(),
             event = session.heard.recv_async() => match event {
@@ -210,6 +253,13 @@ async fn listen(
                 (Ok(_), None) => {}
             },
         }
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 

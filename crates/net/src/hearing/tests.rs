@@ -85,3 +85,44 @@ fn one_machine_cannot_crowd_the_others_out() {
     }
     assert_eq!(told(&mut hearing).len(), PEERS_MAX - PEERS_PER_ADDRESS - 1);
 }
+
+#[test]
+fn asks_for_an_announcement_without_its_txt_record_until_it_comes() {
+    let mut hearing = Hearing::default();
+    let half = heard(&id(1), "10.0.0.1", 4001, &[]);
+    hearing.found(&half, None);
+    assert!(hearing.misses_something());
+    assert!(told(&mut hearing).is_empty());
+    hearing.asked_anew();
+    assert!(hearing.misses_something(), "nothing came");
+    hearing.found(&peer(1, "10.0.0.1", "1"), None);
+    assert!(!hearing.misses_something());
+    assert_eq!(told(&mut hearing).len(), 1);
+}
+
+#[test]
+fn gives_up_on_who_never_sends_its_txt_record() {
+    let mut hearing = Hearing::default();
+    let half = heard(&id(1), "10.0.0.1", 4001, &[]);
+    for _ in 0..ASKS_MAX {
+        hearing.found(&half, None);
+        assert!(hearing.misses_something());
+        hearing.asked_anew();
+    }
+    hearing.found(&half, None);
+    assert!(!hearing.misses_something());
+}
+
+#[test]
+fn who_does_not_answer_when_all_are_asked_anew_is_lost() {
+    let mut hearing = Hearing::default();
+    for n in 1..=2 {
+        hearing.found(&peer(n, "10.0.0.1", "1"), None);
+    }
+    assert_eq!(told(&mut hearing).len(), 2);
+    hearing.asked_anew();
+    hearing.found(&peer(2, "10.0.0.1", "1"), None);
+    hearing.all_answered();
+    let gone = id(1).parse().unwrap();
+    assert_eq!(told(&mut hearing), [DiscoveryEvent::Lost { peer_id: gone }]);
+}
