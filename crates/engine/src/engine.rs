@@ -22,6 +22,7 @@ use crate::peers::{Peers, PeersChange};
 use crate::report::{ErrorClass, Report};
 use crate::time::Instant;
 use crate::transfers;
+use crate::view::Shown;
 
 /// Between full scans: catches what the watcher missed.
 pub const FULL_SCAN_EVERY: Duration = Duration::from_secs(300);
@@ -70,7 +71,7 @@ pub struct Engine {
     hashing_held: bool,
     started: bool,
     scanned_once: bool,
-    serving_dirty: bool,
+    pub(crate) shown: Shown,
 }
 
 impl Engine {
@@ -101,7 +102,7 @@ impl Engine {
             hashing_held: false,
             started: false,
             scanned_once: false,
-            serving_dirty: true,
+            shown: Shown::default(),
         }
     }
 
@@ -135,6 +136,7 @@ impl Engine {
             Input::Deadline => {}
         }
         self.due(now, &mut fx);
+        self.show();
         fx
     }
 
@@ -172,11 +174,6 @@ impl Engine {
     #[must_use]
     pub fn library(&self) -> &LocalLibrary {
         &self.library
-    }
-
-    /// Whether what may be served differs from when this was last asked.
-    pub fn take_serving_dirty(&mut self) -> bool {
-        std::mem::take(&mut self.serving_dirty)
     }
 
     fn command(&mut self, now: Instant, id: CommandId, command: Command, fx: &mut Vec<Effect>) {
@@ -403,11 +400,11 @@ impl Engine {
     /// Makes the library say what the games are: persists, announces and pushes when something differs. With
     /// `reindex` the index entries of these games are stored too.
     pub(crate) fn refresh(&mut self, now: Instant, games: BTreeSet<GameId>, reindex: bool, fx: &mut Vec<Effect>) {
+        self.touched(&games);
         // Before the first scan nothing is known of the folder, and what is not known has not changed.
         if games.is_empty() || !self.scanned_once {
             return;
         }
-        self.serving_dirty = true;
         let seen: BTreeMap<GameId, Option<GameSummary>> =
             games.iter().map(|g| (g.clone(), self.games.summary(g, self.ops.kind_of(g)))).collect();
         let change = self.library.propose(&seen);

@@ -5,11 +5,14 @@
 //! anew, once.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bonfire_proto::game::library_digest;
 use bonfire_proto::limits::{LIBRARY_GAMES_MAX, PAGES_MAX, VERSION_LEN_MAX};
 use bonfire_proto::message::{LibraryDelta, LibrarySnapshotMsg};
 use bonfire_proto::{Digest, GameId, GameSummary, LibraryEpoch, PeerId, text};
+
+use crate::snapshot::RemoteGameView;
 
 /// What has to be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +49,8 @@ pub enum DeltaOutcome {
 struct Entry {
     game: GameSummary,
     sent: Option<Box<GameSummary>>,
+    /// Made once, and shared by every snapshot until the game changes.
+    view: Arc<RemoteGameView>,
 }
 
 impl Entry {
@@ -53,14 +58,29 @@ impl Entry {
         let name = text::clean(&sent.name);
         let eti_version = text::clean_to(&sent.eti_version, VERSION_LEN_MAX);
         if name == sent.name && eti_version == sent.eti_version {
-            return Self { game: sent, sent: None };
+            return Self { view: view(&sent), game: sent, sent: None };
         }
-        Self { game: GameSummary { name, eti_version, ..sent.clone() }, sent: Some(Box::new(sent)) }
+        let game = GameSummary { name, eti_version, ..sent.clone() };
+        Self { view: view(&game), game, sent: Some(Box::new(sent)) }
     }
 
     fn as_sent(&self) -> &GameSummary {
         self.sent.as_deref().unwrap_or(&self.game)
     }
+}
+
+fn view(g: &GameSummary) -> Arc<RemoteGameView> {
+    Arc::new(RemoteGameView {
+        id: g.id.clone(),
+        name: g.name.clone(),
+        version: g.eti_version.clone(),
+        size: g.size,
+        downloaded: g.downloaded,
+        installed: g.installed,
+        availability: g.availability,
+        manifest_hash: g.manifest_hash,
+        content_hash: g.content_hash,
+    })
 }
 
 /// Where a peer says that its library stands.
@@ -147,21 +167,28 @@ impl RemoteLibrary {
             return self.cannot_take(delta, why);
         }
         let announced = self.heard.filter(|h| h.epoch == epoch && h.rev == delta.to_rev).and_then(|h| h.digest);
-        let before = announced.map(|_| self.games.clone());
-        let mut changed = Vec::new();
+        let (mut changed, mut removed, mut before) = (Vec::new(), Vec::new(), Vec::new());
         for game in delta.added.iter().chain(&delta.updated) {
             let entry = Entry::new(game.clone());
             if self.games.get(&game.id) != Some(&entry) {
                 changed.push(game.id.clone());
-                self.games.insert(game.id.clone(), entry);
+                before.push((game.id.clone(), self.games.insert(game.id.clone(), entry)));
             }
         }
-        let removed: Vec<_> = delta.removed.iter().filter(|id| self.games.remove(*id).is_some()).cloned().collect();
+        for id in &delta.removed {
+            if let Some(entry) = self.games.remove(id) {
+                removed.push(id.clone());
+                before.push((id.clone(), Some(entry)));
+            }
+        }
         let digest = self.digest_of_games();
-        if let (Some(before), Some(announced)) = (before, announced)
-            && announced != digest
-        {
-            self.games = before;
+        if announced.is_some_and(|a| a != digest) {
+            for (id, entry) in before.into_iter().rev() {
+                match entry {
+                    Some(entry) => self.games.insert(id, entry),
+                    None => self.games.remove(&id),
+                };
+            }
             return self.cannot_take(delta, "it does not lead to the announced digest");
         }
         changed.sort_unstable();
@@ -278,6 +305,11 @@ impl RemoteLibrary {
     /// Its games with clean text, sorted by id.
     pub fn games(&self) -> impl Iterator<Item = &GameSummary> {
         self.games.values().map(|e| &e.game)
+    }
+
+    /// Its games as they are shown, sorted by id; each is made once and shared.
+    pub fn views(&self) -> impl Iterator<Item = &Arc<RemoteGameView>> {
+        self.games.values().map(|e| &e.view)
     }
 }
 

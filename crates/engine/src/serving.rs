@@ -41,6 +41,16 @@ pub struct ServingView {
 }
 
 impl ServingView {
+    /// Takes in what is served otherwise; `None` for a game that is there no more.
+    pub fn apply(&mut self, changes: BTreeMap<GameId, Option<Serving>>) {
+        for (game, serving) in changes {
+            match serving {
+                Some(serving) => self.games.insert(game, serving),
+                None => self.games.remove(&game),
+            };
+        }
+    }
+
     /// The game, if it may be served.
     ///
     /// # Errors

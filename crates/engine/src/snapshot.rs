@@ -1,5 +1,7 @@
 //! The state that a front end draws: one value, replaced whole, coalesced. Progress lives here and nowhere else.
 
+use std::sync::Arc;
+
 use bonfire_proto::{Availability, ContentHash, Digest, GameId, LibraryEpoch, ManifestHash, PeerId};
 use serde::{Deserialize, Serialize};
 
@@ -13,8 +15,8 @@ pub struct Snapshot {
     pub seq: u64,
     /// This peer.
     pub me: NodeView,
-    /// What this peer holds or lists in its catalog, sorted by id.
-    pub games: Vec<GameView>,
+    /// What this peer holds or lists in its catalog, sorted by id. Snapshots share the games that did not change.
+    pub games: Vec<Arc<GameView>>,
     /// Other peers, sorted by id; the lost ones stay for a while.
     pub peers: Vec<PeerView>,
     /// Active operations, sorted by id.
@@ -96,8 +98,8 @@ pub struct PeerView {
     pub rtt_us: u64,
     /// Revision of its library as known here.
     pub library_rev: u64,
-    /// Its games, sorted by id.
-    pub games: Vec<RemoteGameView>,
+    /// Its games, sorted by id. Snapshots share the games that did not change.
+    pub games: Vec<Arc<RemoteGameView>>,
 }
 
 /// A game of another peer.

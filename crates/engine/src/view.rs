@@ -1,12 +1,33 @@
 //! The engine's state as others see it: the snapshot of front ends, and what may be served.
 
-use bonfire_proto::PeerId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bonfire_proto::{GameId, PeerId};
 
 use crate::engine::Engine;
 use crate::input::ConnId;
 use crate::serving::{Servable, Serving, ServingView};
-use crate::snapshot::{GameView, NodeView, PeerView, RemoteGameView, Snapshot};
+use crate::snapshot::{GameView, NodeView, OperationKind, PeerView, Snapshot};
 use crate::time::Instant;
+
+/// The games as they were last shown: one view a game, made anew only when the game is touched, so that a change costs
+/// what changed and not the whole library.
+#[derive(Debug, Default)]
+pub(crate) struct Shown {
+    games: BTreeMap<GameId, Arc<GameView>>,
+    stale: BTreeSet<GameId>,
+    unserved: BTreeSet<GameId>,
+    /// What was under way when the views were last made: it decides what can be had and is served.
+    active: BTreeMap<GameId, OperationKind>,
+}
+
+impl Shown {
+    fn list(&self, fresh: impl FnOnce() -> Vec<GameView>) -> Vec<Arc<GameView>> {
+        debug_assert!(fresh().iter().eq(self.games.values().map(|g| &**g)), "BUG: a game changed and was not touched");
+        self.games.values().cloned().collect()
+    }
+}
 
 impl Engine {
     /// Everything that a front end can show, but for progress and round-trip times, which the shell knows.
@@ -15,7 +36,7 @@ impl Engine {
         Snapshot {
             seq,
             me,
-            games: self.games.ids().iter().map(|id| self.game_view(id)).collect(),
+            games: self.shown.list(|| self.games.ids().iter().map(|id| self.game_view(id)).collect()),
             peers: self.peers.iter().map(|(id, p)| peer_view(now, *id, p)).collect(),
             operations: self.ops.views(),
             problems: self.problems.values().cloned().collect(),
@@ -25,27 +46,60 @@ impl Engine {
     /// What may be served at present.
     #[must_use]
     pub fn serving_view(&self) -> ServingView {
-        let games = self
-            .games
-            .present()
-            .map(|(id, facts)| {
-                let serving = if !self.games.in_catalog(id) {
-                    Serving::Hidden
-                } else if self.ops.of_game(id).is_some() {
-                    Serving::Busy
-                } else if !facts.downloaded {
-                    Serving::NotDownloaded
-                } else {
-                    Serving::Open(Servable {
-                        manifest_hash: facts.manifest_hash,
-                        content_hash: facts.content_hash,
-                        version: facts.version.clone(),
-                    })
-                };
-                (id.clone(), serving)
-            })
-            .collect();
+        let games = self.games.present().filter_map(|(id, _)| Some((id.clone(), self.serving(id)?))).collect();
         ServingView { games }
+    }
+
+    /// What may be served otherwise than when this was last asked; `None` for a game that is there no more.
+    pub fn take_serving_changes(&mut self) -> BTreeMap<GameId, Option<Serving>> {
+        std::mem::take(&mut self.shown.unserved)
+            .into_iter()
+            .map(|id| {
+                let serving = self.serving(&id);
+                (id, serving)
+            })
+            .collect()
+    }
+
+    fn serving(&self, id: &GameId) -> Option<Serving> {
+        let facts = self.games.facts(id)?;
+        Some(if !self.games.in_catalog(id) {
+            Serving::Hidden
+        } else if self.ops.of_game(id).is_some() {
+            Serving::Busy
+        } else if !facts.downloaded {
+            Serving::NotDownloaded
+        } else {
+            Serving::Open(Servable {
+                manifest_hash: facts.manifest_hash,
+                content_hash: facts.content_hash,
+                version: facts.version.clone(),
+            })
+        })
+    }
+
+    /// Notes games that are to be shown and served anew, once the input under way is worked off.
+    pub(crate) fn touched<'a>(&mut self, games: impl IntoIterator<Item = &'a GameId>) {
+        self.shown.stale.extend(games.into_iter().cloned());
+    }
+
+    /// Makes the views of the games that were touched.
+    pub(crate) fn show(&mut self) {
+        let active: BTreeMap<_, _> = self.ops.iter().map(|(_, op)| (op.game.clone(), op.kind)).collect();
+        if active != self.shown.active {
+            let before = std::mem::replace(&mut self.shown.active, active);
+            let now = &self.shown.active;
+            let differs = before.keys().chain(now.keys()).filter(|g| before.get(*g) != now.get(*g));
+            self.shown.stale.extend(differs.cloned().collect::<Vec<_>>());
+        }
+        for id in std::mem::take(&mut self.shown.stale) {
+            if self.games.facts(&id).is_some() || self.games.in_catalog(&id) {
+                self.shown.games.insert(id.clone(), Arc::new(self.game_view(&id)));
+            } else {
+                self.shown.games.remove(&id);
+            }
+            self.shown.unserved.insert(id);
+        }
     }
 
     /// The connection to a peer.
@@ -54,7 +108,7 @@ impl Engine {
         self.peers.get(peer)?.link.map(|l| l.conn)
     }
 
-    fn game_view(&self, id: &bonfire_proto::GameId) -> GameView {
+    fn game_view(&self, id: &GameId) -> GameView {
         let facts = self.games.facts(id);
         GameView {
             id: id.clone(),
@@ -83,20 +137,6 @@ fn peer_view(now: Instant, id: PeerId, p: &crate::peers::Peer) -> PeerView {
         idle_ms: u64::try_from(now.since(p.last_seen).as_millis()).unwrap_or(u64::MAX),
         rtt_us: 0,
         library_rev: p.library.rev(),
-        games: p
-            .library
-            .games()
-            .map(|g| RemoteGameView {
-                id: g.id.clone(),
-                name: g.name.clone(),
-                version: g.eti_version.clone(),
-                size: g.size,
-                downloaded: g.downloaded,
-                installed: g.installed,
-                availability: g.availability,
-                manifest_hash: g.manifest_hash,
-                content_hash: g.content_hash,
-            })
-            .collect(),
+        games: p.library.views().cloned().collect(),
     }
 }

@@ -224,8 +224,10 @@ impl Task {
         let shows = matches!(&input, Input::Scanned(..) | Input::CatalogLoaded(_));
         let now = self.now();
         let effects = self.engine.handle(now, input);
-        if self.engine.take_serving_dirty() {
-            self.serving.send_replace(Arc::new(self.engine.serving_view()));
+        let changes = self.engine.take_serving_changes();
+        if !changes.is_empty() {
+            // Copied only where a request is being answered from the view as it was.
+            self.serving.send_modify(|view| Arc::make_mut(view).apply(changes));
         }
         // The snapshot holds the whole batch before anyone hears of a part of it.
         let emits = effects.iter().filter(|e| matches!(e, Effect::Emit(_))).count() as u64;

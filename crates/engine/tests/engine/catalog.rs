@@ -52,7 +52,7 @@ fn a_failing_save_leaves_the_catalog_and_the_next_edit_goes_on_from_there() {
     assert_eq!(batch.saves(), [vec![entry("a")]]);
     desk.give(Input::CatalogSaved(Ok(())));
     assert_eq!(desk.answered[&second], Ok(Reply::Done));
-    let known: Vec<_> = desk.view().games.into_iter().filter(|g| g.in_catalog).map(|g| g.id).collect();
+    let known: Vec<_> = desk.view().games.into_iter().filter(|g| g.in_catalog).map(|g| g.id.clone()).collect();
     assert_eq!(known, [game("a")]);
 }
 

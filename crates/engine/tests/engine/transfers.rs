@@ -465,14 +465,17 @@ fn a_source_that_was_given_up_is_told() {
 fn a_game_under_way_is_not_served() {
     let mut desk = Desk::started(&["doom"], &[("doom", facts(1))]);
     assert!(desk.engine.serving_view().servable(&game("doom")).is_ok());
-    desk.engine.take_serving_dirty();
+    let mut view = bonfire_engine::serving::ServingView::default();
+    view.apply(desk.engine.take_serving_changes());
     let (op, _) = desk.transfer(TransferCommand::Verify { game: game("doom") });
-    assert!(desk.engine.take_serving_dirty());
+    view.apply(desk.engine.take_serving_changes());
+    assert_eq!(view, desk.engine.serving_view());
     assert!(desk.engine.serving_view().servable(&game("doom")).is_err());
     desk.finish(op.unwrap(), OpOutcome::Verified { checked: 1, bad: vec![], repaired: 0 });
-    desk.engine.take_serving_dirty();
+    view.apply(desk.engine.take_serving_changes());
     desk.scan(Some("doom"));
-    assert!(desk.engine.take_serving_dirty());
+    view.apply(desk.engine.take_serving_changes());
+    assert_eq!(view, desk.engine.serving_view());
     assert!(desk.engine.serving_view().servable(&game("doom")).is_ok());
 }
 
