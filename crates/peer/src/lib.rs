@@ -14,6 +14,7 @@ mod index;
 mod library;
 mod probe;
 mod progress;
+mod running;
 mod serve;
 mod start;
 mod task;

@@ -16,14 +16,14 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::blocking::{Blocking, Database};
-use crate::conns;
+use crate::conns::{self, Conns};
 use crate::errors;
 use crate::handle::{PeerConfig, PeerHandle};
 use crate::hash::Hasher;
 use crate::index::Index;
 use crate::library::{self, About};
 use crate::serve::Server;
-use crate::task::{Event, Parts, Task};
+use crate::task::{Event, State, Task};
 use crate::world::{Clock, SystemClock, World};
 
 /// Commands that wait. A front end sends one at a time; a script's burst waits in its own buffer.
@@ -184,7 +184,7 @@ pub async fn start_on(config: PeerConfig, platform: Platform) -> Result<PeerHand
         first: Arc::new(Mutex::new(Some(first_events))),
         stopped,
     };
-    let task = Task::new(Parts {
+    let task = Task {
         engine,
         world,
         endpoint,
@@ -192,14 +192,15 @@ pub async fn start_on(config: PeerConfig, platform: Platform) -> Result<PeerHand
         index,
         server,
         hasher,
+        conns: Conns::new(events_tx.clone()),
         events: events_tx,
         serving,
         snapshot: snapshot_tx,
         told,
         about,
         started,
-        problems,
-    });
+        state: State::telling(problems),
+    };
     tokio::spawn(async move {
         task.run(commands, events).await;
         drop(watcher);

@@ -15,11 +15,10 @@ use bonfire_engine::{ErrorClass, EventRecord, PeerEvent, Report, Snapshot};
 use bonfire_net::{Announcement, Connection, Discovery, Endpoint};
 use bonfire_proto::limits::PROTO_VERSION;
 use bonfire_proto::message::{Control, Request, Response};
-use bonfire_proto::{CloseCode, GameId, PeerId};
+use bonfire_proto::{CloseCode, PeerId};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
-use tokio_util::sync::CancellationToken;
 
 use crate::conns::{self, Arrival, Conns};
 use crate::download;
@@ -28,7 +27,7 @@ use crate::hash::Hasher;
 use crate::index::Index;
 use crate::library;
 use crate::probe;
-use crate::progress::{Progress, Speed};
+use crate::running::{Run, Running};
 use crate::serve::Server;
 use crate::verify;
 use crate::world::World;
@@ -48,16 +47,6 @@ pub(crate) enum Event {
     Library(Request, oneshot::Sender<Arc<Vec<Response>>>),
 }
 
-/// What an operation's worker is steered by.
-struct Running {
-    cancel: CancellationToken,
-    sources: watch::Sender<Vec<(PeerId, Connection)>>,
-    progress: Arc<Progress>,
-    speed: Speed,
-    worker: tokio::task::AbortHandle,
-    game: GameId,
-}
-
 /// Everything that the task owns.
 pub(crate) struct Task {
     pub(crate) engine: Engine,
@@ -74,79 +63,32 @@ pub(crate) struct Task {
     pub(crate) told: broadcast::Sender<EventRecord>,
     pub(crate) about: library::About,
     pub(crate) started: Instant,
-    state: State,
+    pub(crate) state: State,
 }
 
+/// What is the task's alone.
 #[derive(Default)]
-struct State {
+pub(crate) struct State {
     seq: u64,
     /// Something was taken in that the snapshot may not show yet.
     stale: bool,
     next_command: u64,
     replies: BTreeMap<CommandId, oneshot::Sender<Result<Reply, Report>>>,
-    running: BTreeMap<OpId, Running>,
+    running: Running,
     workers: JoinSet<()>,
     problems: Vec<PeerEvent>,
     pages: library::Pages,
     stop: bool,
 }
 
-/// The parts of a task that others made.
-pub(crate) struct Parts {
-    pub(crate) engine: Engine,
-    pub(crate) world: World,
-    pub(crate) endpoint: Endpoint,
-    pub(crate) discovery: Option<Arc<dyn Discovery>>,
-    pub(crate) index: Index,
-    pub(crate) server: Server,
-    pub(crate) hasher: Hasher,
-    pub(crate) events: mpsc::Sender<Event>,
-    pub(crate) serving: watch::Sender<Arc<ServingView>>,
-    pub(crate) snapshot: watch::Sender<Arc<Snapshot>>,
-    pub(crate) told: broadcast::Sender<EventRecord>,
-    pub(crate) about: library::About,
-    pub(crate) started: Instant,
-    /// What recovery has to say, told before anything else.
-    pub(crate) problems: Vec<PeerEvent>,
+impl State {
+    /// A task that has not begun; what recovery has to say is told before anything else.
+    pub(crate) fn telling(problems: Vec<PeerEvent>) -> Self {
+        Self { problems, ..Self::default() }
+    }
 }
 
 impl Task {
-    pub(crate) fn new(parts: Parts) -> Self {
-        let Parts {
-            engine,
-            world,
-            endpoint,
-            discovery,
-            index,
-            server,
-            hasher,
-            events,
-            serving,
-            snapshot,
-            told,
-            about,
-            started,
-            problems,
-        } = parts;
-        Self {
-            engine,
-            world,
-            endpoint,
-            discovery,
-            index,
-            server,
-            hasher,
-            conns: Conns::new(events.clone()),
-            events,
-            serving,
-            snapshot,
-            told,
-            about,
-            started,
-            state: State { problems, ..State::default() },
-        }
-    }
-
     /// Runs until told to stop. `Listening` is the first input.
     pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<PeerCommand>, mut events: mpsc::Receiver<Event>) {
         let accepting = tokio::spawn(conns::accept(self.endpoint.clone(), self.events.clone()));
@@ -218,7 +160,7 @@ impl Task {
             self.conns.forget(*conn);
         }
         if let Input::Op(op, bonfire_engine::input::OpInput::Finished(_)) = &input {
-            self.state.running.remove(op);
+            self.state.running.ended(*op);
         }
         // A scan changes what is shown (a folder that nobody shares, a problem) also where it changes no library.
         let shows = matches!(&input, Input::Scanned(..) | Input::CatalogLoaded(_));
@@ -295,16 +237,8 @@ impl Task {
             }
             Effect::HoldHashing(hold) => self.hasher.hold(hold),
             Effect::Start(op, plan) => self.start(op, plan),
-            Effect::SetSources(op, sources) => {
-                if let Some(running) = self.state.running.get(&op) {
-                    running.sources.send_replace(resolve(&self.conns, &sources));
-                }
-            }
-            Effect::Cancel(op) => {
-                if let Some(running) = self.state.running.get(&op) {
-                    running.cancel.cancel();
-                }
-            }
+            Effect::SetSources(op, sources) => self.state.running.set_sources(op, resolve(&self.conns, &sources)),
+            Effect::Cancel(op) => self.state.running.cancel(op),
             Effect::Probe(command, targets) => {
                 let targets = targets.into_iter().filter_map(|t| Some((self.conns.get(t.conn)?.clone(), t))).collect();
                 let endpoint = self.endpoint.clone();
@@ -335,34 +269,29 @@ impl Task {
     fn reap(&mut self, ended: Result<tokio::task::Id, tokio::task::JoinError>) {
         let Err(error) = ended else { return };
         tracing::error!("a worker failed: {error}");
-        let Some((op, running)) = self.state.running.iter().find(|(_, r)| r.worker.id() == error.id()) else { return };
-        let work = download::broke(self.world.clone(), *op, running.game.clone(), self.events.clone());
+        let Some((op, game)) = self.state.running.of_worker(error.id()) else { return };
+        let work = download::broke(self.world.clone(), op, game, self.events.clone());
         self.state.workers.spawn(work);
     }
 
     fn start(&mut self, op: OpId, plan: OpPlan) {
         let game = plan.game().clone();
-        let cancel = CancellationToken::new();
-        let progress = Arc::new(Progress::default());
         let sources = match &plan {
             OpPlan::Download { sources, .. } | OpPlan::Verify { sources, .. } => resolve(&self.conns, sources),
             OpPlan::Discard { .. } | OpPlan::Remove { .. } => Vec::new(),
         };
-        let (source_tx, source_rx) = watch::channel(sources);
-        let steer = download::Steer { op, cancel: cancel.clone(), sources: source_rx, progress: progress.clone() };
-        let (world, events) = (self.world.clone(), self.events.clone());
+        let (run, steer) = Run::new(op, game, sources);
+        let (world, index, events) = (self.world.clone(), self.index.clone(), self.events.clone());
+        let workers = &mut self.state.workers;
         let worker = match plan {
             OpPlan::Download { target, resume, .. } => {
-                self.state.workers.spawn(download::run(world, self.index.clone(), steer, target, resume, events))
+                workers.spawn(download::run(world, index, steer, target, resume, events))
             }
-            OpPlan::Discard { game } => self.state.workers.spawn(download::discard(world, op, game, events)),
-            OpPlan::Remove { game } => self.state.workers.spawn(download::remove(world, op, game, events)),
-            OpPlan::Verify { game, .. } => {
-                self.state.workers.spawn(verify::run(world, self.index.clone(), steer, game, events))
-            }
+            OpPlan::Discard { game } => workers.spawn(download::discard(world, op, game, events)),
+            OpPlan::Remove { game } => workers.spawn(download::remove(world, op, game, events)),
+            OpPlan::Verify { game, .. } => workers.spawn(verify::run(world, index, steer, game, events)),
         };
-        let running = Running { cancel, sources: source_tx, progress, speed: Speed::default(), worker, game };
-        self.state.running.insert(op, running);
+        self.state.running.began(op, run, worker);
     }
 
     fn announce(&self) {
@@ -402,17 +331,8 @@ impl Task {
 
     fn publish_up_to(&mut self, seq: u64) {
         self.state.stale = false;
-        let now = Instant::now();
         let mut snapshot = library::snapshot(&self.engine, &self.about, self.now(), seq);
-        for view in &mut snapshot.operations {
-            let Some(running) = self.state.running.get_mut(&OpId(view.op)) else { continue };
-            let (done, total) = running.progress.read();
-            let speed = running.speed.sample(now, done);
-            view.done_bytes = done;
-            view.total_bytes = total;
-            view.bytes_per_second = speed;
-            view.eta_ms = total.saturating_sub(done).saturating_mul(1000).checked_div(speed);
-        }
+        self.state.running.show(&mut snapshot.operations);
         for view in &mut snapshot.peers {
             let conn = self.engine.link_of(&view.peer).and_then(|c: ConnId| self.conns.get(c));
             view.rtt_us = conn.map_or(0, |c| u64::try_from(c.rtt().as_micros()).unwrap_or(u64::MAX));
@@ -444,9 +364,7 @@ impl Task {
         self.conns.shut_down().await;
         self.hasher.stop();
         // Downloads are left as a power cut would leave them: their journals let the next start go on.
-        for running in self.state.running.values() {
-            running.worker.abort();
-        }
+        self.state.running.abort();
         self.state.workers.shutdown().await;
         self.endpoint.close(CloseCode::ShuttingDown);
         // A handshake that was given up at a bad moment is remembered by the transport until it is idle; nobody waits
