@@ -2,26 +2,22 @@
 //!
 //! Owns the bounds on what one peer may cost here. Whether something may be served at all is `engine::serving`'s rule.
 
-use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use bonfire_disk::{FileStamp, ServeError, ServedFile};
+use bonfire_disk::{ServeError, ServedFile};
 use bonfire_engine::Report;
 use bonfire_engine::budget::{BudgetLimits, TokenBucket};
 use bonfire_engine::input::{ConnId, ConnInput, Input, Watched};
-use bonfire_engine::serving::{self, Servable, ServingView};
+use bonfire_engine::serving::{self, ServingView};
 use bonfire_net::{Connection, Endpoint, IncomingStream, NetError, Reply};
 use bonfire_proto::chunk::chunk_hash;
-use bonfire_proto::limits::{HASHES_PER_PAGE, PAGE_LEN_MAX};
+use bonfire_proto::limits::HASHES_PER_PAGE;
 use bonfire_proto::message::{
-    Chunk, ChunkHashes, ErrorMsg, GetChunkHashes, GetChunks, GetGame, ManifestMsg, ManifestPage, Request, Response,
-    Unchanged,
+    Chunk, ChunkHashes, ErrorMsg, GetChunkHashes, GetChunks, GetGame, Request, Response, Unchanged,
 };
-use bonfire_proto::{
-    ContentHash, Digest, ErrorCode, GameId, Manifest, ManifestFile, ManifestHash, RelPath, chunk_span,
-};
+use bonfire_proto::{Digest, ErrorCode, GameId, RelPath, chunk_span};
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -34,33 +30,18 @@ use crate::probe;
 use crate::task::Event;
 use crate::world::World;
 
+mod lists;
+
+use lists::Lists;
+
 /// Chunks held in memory for all peers together: 48 × 4 MiB is 192 MiB, which keeps eight receivers fed.
 const CHUNKS_IN_MEMORY: usize = 48;
 /// Chunks held in memory for one connection: one that reads slowly, or not at all, must not hold the others up.
 const CHUNKS_PER_CONNECTION: usize = 8;
-/// Requests that read the database at one time; the rest wait here and not where the peer's own writes wait.
-const READS_AT_ONCE: usize = 2;
 /// Signs of life from requests are told to the engine no more often than this.
 const ACTIVE_EVERY: Duration = Duration::from_secs(5);
-/// File lists kept ready. A room fetches one game at a time, at most a few.
-const LISTS_KEPT: usize = 8;
-
-/// A game ready to be served.
-#[derive(Debug)]
-struct Listed {
-    manifest: Manifest,
-    stamps: Vec<FileStamp>,
-    /// Chunk digests by file, read once.
-    hashes: Mutex<BTreeMap<u32, Arc<Vec<Digest>>>>,
-}
-
 /// A chunk that is being read.
 type Reading = Pin<Box<dyn Future<Output = Result<Result<(Bytes, Digest, Leave), ServeError>, Report>> + Send>>;
-
-/// What a list was read as; with equal hashes its files may still have other stamps.
-type ListKey = (ManifestHash, Option<ContentHash>, u64);
-
-type Lists = BTreeMap<GameId, (ListKey, Arc<Listed>)>;
 
 /// Answers requests; cheap to clone.
 #[derive(Clone)]
@@ -71,8 +52,7 @@ pub(crate) struct Server {
     view: watch::Receiver<Arc<ServingView>>,
     events: mpsc::Sender<Event>,
     memory: Arc<Semaphore>,
-    reads: Arc<Semaphore>,
-    lists: Arc<Mutex<Lists>>,
+    lists: Lists,
 }
 
 /// Leave to hold one chunk in memory: of all connections together, and of this one.
@@ -97,8 +77,8 @@ impl Server {
         events: mpsc::Sender<Event>,
     ) -> Self {
         let memory = Arc::new(Semaphore::new(CHUNKS_IN_MEMORY));
-        let reads = Arc::new(Semaphore::new(READS_AT_ONCE));
-        Self { world, index, endpoint, view, events, memory, reads, lists: Arc::default() }
+        let lists = Lists::new(world.clone(), index.clone());
+        Self { world, index, endpoint, view, events, memory, lists }
     }
 
     /// Serves one connection until it closes.
@@ -191,20 +171,26 @@ impl Server {
     }
 
     async fn manifest(&self, view: &ServingView, r: &GetGame, reply: &mut Reply) -> Result<(), NetError> {
-        let Some(listed) = self.listed(view, &r.game_id, reply).await? else { return Ok(()) };
+        let listed = match self.lists.of(view, &r.game_id).await {
+            Ok(listed) => listed,
+            Err(refusal) => return refuse(reply, refusal).await,
+        };
         let m = &listed.manifest;
         if r.known_manifest_hash == Some(m.manifest_hash) {
             return reply.send(&Response::Unchanged(Unchanged { manifest_hash: m.manifest_hash })).await;
         }
-        send_all(reply, &manifest_pages(m)).await
+        send_all(reply, &lists::pages(m)).await
     }
 
     async fn hashes(&self, view: &ServingView, r: &GetChunkHashes, reply: &mut Reply) -> Result<(), NetError> {
-        let Some(listed) = self.listed(view, &r.game_id, reply).await? else { return Ok(()) };
-        let Some((index, _)) = position(&listed.manifest, &r.path) else {
+        let listed = match self.lists.of(view, &r.game_id).await {
+            Ok(listed) => listed,
+            Err(refusal) => return refuse(reply, refusal).await,
+        };
+        let Some((index, _)) = listed.position(&r.path) else {
             return refuse(reply, no_such_file(&r.path)).await;
         };
-        match self.known_hashes(&listed, &r.game_id, index).await {
+        match self.lists.hashes(&listed, &r.game_id, index).await {
             Ok(Some(hashes)) => {
                 let pages = u32::try_from(hashes.len().div_ceil(HASHES_PER_PAGE)).unwrap_or(u32::MAX).max(1);
                 for (page, part) in (0u32..).zip(hashes.chunks(HASHES_PER_PAGE)) {
@@ -227,8 +213,11 @@ impl Server {
         r: &GetChunks,
         reply: &mut Reply,
     ) -> Result<(), NetError> {
-        let Some(listed) = self.listed(view, &r.game_id, reply).await? else { return Ok(()) };
-        let Some((index, file)) = position(&listed.manifest, &r.path) else {
+        let listed = match self.lists.of(view, &r.game_id).await {
+            Ok(listed) => listed,
+            Err(refusal) => return refuse(reply, refusal).await,
+        };
+        let Some((index, file)) = listed.position(&r.path) else {
             return refuse(reply, no_such_file(&r.path)).await;
         };
         let last = r.first.checked_add(r.count - 1).filter(|last| chunk_span(file.size, *last).is_some());
@@ -236,7 +225,7 @@ impl Server {
             let what = format!("{} has no chunks {}..{}", r.path, r.first, u64::from(r.first) + u64::from(r.count));
             return refuse(reply, ErrorMsg::new(ErrorCode::NotFound, what)).await;
         };
-        let known = match self.known_hashes(&listed, &r.game_id, index).await {
+        let known = match self.lists.hashes(&listed, &r.game_id, index).await {
             Ok(known) => known,
             Err(error) => return refuse(reply, ErrorMsg::new(ErrorCode::Internal, error)).await,
         };
@@ -319,162 +308,6 @@ impl Server {
         };
         refuse(reply, ErrorMsg::new(code, format!("{game} changed or cannot be read"))).await
     }
-
-    /// The game's file list, or `None` after refusing.
-    async fn listed(
-        &self,
-        view: &ServingView,
-        game: &GameId,
-        reply: &mut Reply,
-    ) -> Result<Option<Arc<Listed>>, NetError> {
-        let servable = match view.servable(game) {
-            Ok(servable) => servable,
-            Err(refusal) => {
-                refuse(reply, refusal).await?;
-                return Ok(None);
-            }
-        };
-        if let Some(listed) = self.kept(game, servable) {
-            return Ok(Some(listed));
-        }
-        let _turn = self.turn().await;
-        // Whoever was before may have read it.
-        match self.kept(game, servable) {
-            Some(listed) => Ok(Some(listed)),
-            None => self.read_list(game, servable, reply).await,
-        }
-    }
-
-    async fn read_list(
-        &self,
-        game: &GameId,
-        servable: &Servable,
-        reply: &mut Reply,
-    ) -> Result<Option<Arc<Listed>>, NetError> {
-        // Read before the rows are: a list that is stored meanwhile makes this one out of date.
-        let key = self.key(game, servable);
-        let (database, id, version) = (self.world.database.clone(), game.clone(), servable.version.clone());
-        let loaded = self.world.blocking.run(move || load(&database, &id, version)).await.and_then(|r| r);
-        match loaded {
-            Ok(listed) if listed.manifest.manifest_hash == key.0 => {
-                let listed = Arc::new(listed);
-                let mut lists = self.lists();
-                if lists.len() >= LISTS_KEPT
-                    && !lists.contains_key(game)
-                    && let Some(first) = lists.keys().next().cloned()
-                {
-                    lists.remove(&first);
-                }
-                lists.insert(game.clone(), (key, listed.clone()));
-                Ok(Some(listed))
-            }
-            Ok(_) => {
-                refuse(reply, ErrorMsg::new(ErrorCode::NotReady, format!("{game} is being read again"))).await?;
-                Ok(None)
-            }
-            Err(error) => {
-                tracing::warn!("the file list of {game} cannot be read: {error}");
-                refuse(reply, ErrorMsg::new(ErrorCode::Internal, format!("the list of {game} cannot be read"))).await?;
-                Ok(None)
-            }
-        }
-    }
-
-    fn kept(&self, game: &GameId, servable: &Servable) -> Option<Arc<Listed>> {
-        let key = self.key(game, servable);
-        self.lists().get(game).filter(|(k, _)| *k == key).map(|(_, l)| l.clone())
-    }
-
-    fn key(&self, game: &GameId, servable: &Servable) -> ListKey {
-        (servable.manifest_hash, servable.content_hash, self.index.generation(game))
-    }
-
-    fn lists(&self) -> MutexGuard<'_, Lists> {
-        self.lists.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn turn(&self) -> OwnedSemaphorePermit {
-        self.reads.clone().acquire_owned().await.expect("BUG: the semaphore is never closed")
-    }
-
-    async fn known_hashes(
-        &self,
-        listed: &Listed,
-        game: &GameId,
-        index: u32,
-    ) -> Result<Option<Arc<Vec<Digest>>>, String> {
-        let file = &listed.manifest.files[index as usize];
-        let Some(whole) = file.blake3 else { return Ok(None) };
-        if bonfire_proto::chunk_count(file.size) == 1 {
-            return Ok(Some(Arc::new(vec![whole])));
-        }
-        {
-            let kept = listed.hashes.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(known) = kept.get(&index) {
-                return Ok(Some(known.clone()));
-            }
-        }
-        let _turn = self.turn().await;
-        let (database, game, path) = (self.world.database.clone(), game.clone(), file.path.clone());
-        let read = self.world.blocking.run(move || database.with(|s| s.chunk_hashes(&game, &path))).await;
-        let known = read.map_err(|e| e.message)?.map_err(|e| chain(&e))?.map(Arc::new);
-        if let Some(known) = &known {
-            listed.hashes.lock().unwrap_or_else(PoisonError::into_inner).insert(index, known.clone());
-        }
-        Ok(known)
-    }
-}
-
-fn load(
-    database: &crate::blocking::Database,
-    game: &GameId,
-    version: String,
-) -> Result<Listed, bonfire_engine::Report> {
-    let rows = database.with(|s| s.files(game)).map_err(|e| crate::errors::store(&e))?;
-    let mut rows: Vec<_> = rows.into_iter().collect();
-    rows.sort_by(|a, b| a.path.cmp(&b.path));
-    let stamps = rows.iter().map(|r| FileStamp { size: r.size, mtime_ns: r.mtime_ns }).collect();
-    let files = rows.into_iter().map(|r| ManifestFile { path: r.path, size: r.size, blake3: r.blake3 }).collect();
-    Ok(Listed { manifest: Manifest::new(game.clone(), version, files), stamps, hashes: Mutex::default() })
-}
-
-/// A manifest in frames, each under the page bound.
-fn manifest_pages(m: &Manifest) -> Vec<Response> {
-    // Path, size and digest with their JSON keys: at most this much beside the path itself.
-    const FILE_OVERHEAD: usize = 140;
-    let mut parts: Vec<Vec<ManifestFile>> = vec![Vec::new()];
-    let mut len = 0;
-    for file in &m.files {
-        // A character of a path takes at most six bytes in JSON.
-        let cost = file.path.as_str().len() * 2 + FILE_OVERHEAD;
-        if len + cost > PAGE_LEN_MAX {
-            parts.push(Vec::new());
-            len = 0;
-        }
-        len += cost;
-        if let Some(part) = parts.last_mut() {
-            part.push(file.clone());
-        }
-    }
-    let pages = u32::try_from(parts.len()).unwrap_or(u32::MAX);
-    (0u32..)
-        .zip(parts)
-        .map(|(page, files)| {
-            let manifest = ManifestPage {
-                game_id: m.game_id.clone(),
-                eti_version: m.eti_version.clone(),
-                manifest_hash: m.manifest_hash,
-                content_hash: m.content_hash,
-                files,
-            };
-            Response::Manifest(ManifestMsg { manifest, page, pages })
-        })
-        .collect()
-}
-
-fn position<'a>(manifest: &'a Manifest, path: &RelPath) -> Option<(u32, &'a ManifestFile)> {
-    let at = manifest.files.binary_search_by(|f| f.path.cmp(path)).ok()?;
-    Some((u32::try_from(at).ok()?, &manifest.files[at]))
 }
 
 fn no_such_file(path: &RelPath) -> ErrorMsg {
