@@ -66,6 +66,20 @@ impl Link {
         }
     }
 
+    /// Puts up what many machines come with: what comes in from the network is let in only as an answer, everything that
+    /// this machine says to itself is let in.
+    ///
+    /// # Panics
+    /// When the packet filter refuses.
+    pub fn raise_firewall(&self) {
+        self.inside.shell(
+            "nft add table inet bonfire_wall && \
+             nft add chain inet bonfire_wall in '{ type filter hook input priority 0; policy accept; }' && \
+             nft add rule inet bonfire_wall in iif lo accept && \
+             nft add rule inet bonfire_wall in udp dport '{ 5353, 26634 }' counter drop",
+        );
+    }
+
     /// How many packets the loss took, to prove that it happened.
     #[must_use]
     pub fn lost(&self) -> u64 {

@@ -15,7 +15,9 @@ use crate::command::{CatalogEntry, Command, LibraryCommand, NodeCommand, Reply};
 use crate::event::PeerEvent;
 use crate::games::Games;
 use crate::gate::{ScanGate, StartScan};
-use crate::input::{CommandId, Effect, GameFacts, Input, OpId, Persist, ProbeTarget, Resumable, Scanned, Watched};
+use crate::input::{
+    CommandId, Discovered, Effect, GameFacts, Input, OpId, Persist, ProbeTarget, Resumable, Scanned, Watched,
+};
 use crate::library::{LibraryChange, LocalLibrary, StoredLibrary};
 use crate::ops::Ops;
 use crate::peers::{Peers, PeersChange};
@@ -115,6 +117,7 @@ impl Engine {
                 self.listen = Some(addr);
                 fx.push(Effect::LoadCatalog);
             }
+            Input::Discovery(Discovered::Works) => self.problem_solved("discovery_failed"),
             Input::Discovery(seen) => {
                 if let Some(error) = self.peers.discovered(now, seen) {
                     self.problem(None, error, &mut fx);

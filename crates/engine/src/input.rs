@@ -80,6 +80,8 @@ pub enum Discovered {
     },
     /// Discovery does not work.
     Failed(Report),
+    /// Discovery works again.
+    Works,
 }
 
 /// Something about a connection.

@@ -224,6 +224,7 @@ impl Peers {
                 None
             }
             Discovered::Failed(report) => Some(report),
+            Discovered::Works => None,
         }
     }
 

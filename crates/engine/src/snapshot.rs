@@ -48,6 +48,9 @@ pub struct NodeView {
     pub library_digest: Digest,
     /// When it started.
     pub started_at: UnixMillis,
+    /// Whether it announces itself and looks for others over mDNS; whether that works, `problems` says.
+    #[serde(default)]
+    pub mdns: bool,
 }
 
 /// A game here.

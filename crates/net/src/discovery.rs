@@ -47,8 +47,10 @@ pub enum DiscoveryEvent {
         /// Who.
         peer_id: PeerId,
     },
-    /// Discovery does not work at the moment, for people. It keeps trying.
+    /// Discovery does not work at the moment, for people: why. It keeps trying.
     Failed(String),
+    /// Discovery works again after `Failed`.
+    Works,
 }
 
 /// A way to announce this peer. What is heard comes on a channel that was given at the start.

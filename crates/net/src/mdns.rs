@@ -2,17 +2,21 @@
 //!
 //! Owns the library's daemon and starts it anew when it dies. Sends nothing when the announcement did not change.
 
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bonfire_proto::limits::MDNS_SERVICE;
-use mdns_sd::{DaemonEvent, Receiver, ServiceDaemon, ServiceEvent, ServiceInfo};
+use mdns_sd::{DaemonEvent, MDNS_PORT, Receiver, ServiceDaemon, ServiceEvent, ServiceInfo};
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use crate::discovery::{Announcement, Discovery, DiscoveryEvent};
 use crate::error::NetError;
 use crate::hearing::Hearing;
+use crate::platform::share_port;
 
 /// Wait before a dead daemon is started again: doubled from the first to the second.
 const RESTART_WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
@@ -50,15 +54,14 @@ struct Session {
 }
 
 impl Mdns {
-    /// Starts listening; events go to `tx`. Needs a Tokio runtime. While `tx` is full, events are merged by peer.
-    ///
-    /// # Errors
-    /// When the system gives no socket or thread for it.
-    pub fn start(tx: mpsc::Sender<DiscoveryEvent>) -> Result<Self, NetError> {
+    /// Starts listening; events go to `tx`. Needs a Tokio runtime. While `tx` is full, events are merged by peer. When it
+    /// cannot start, `Failed` is the first event, and it is tried again.
+    #[must_use]
+    pub fn start(tx: mpsc::Sender<DiscoveryEvent>) -> Self {
         let shared = Arc::new(Shared { state: Mutex::default(), stop: Notify::new() });
-        let session = shared.open()?;
+        let session = shared.open();
         tokio::spawn(run(shared.clone(), session, tx));
-        Ok(Self { shared })
+        Self { shared }
     }
 }
 
@@ -104,6 +107,8 @@ impl Shared {
 
     fn open(&self) -> Result<Session, NetError> {
         let failed = |doing| move |e: mdns_sd::Error| NetError::Discovery { doing, why: e.to_string() };
+        // The daemon itself tells nobody that it has no socket.
+        may_bind().map_err(|e| NetError::Discovery { doing: "start", why: format!("UDP port {MDNS_PORT}: {e}") })?;
         let daemon = ServiceDaemon::new().map_err(failed("start"))?;
         let session = self.subscribe(&daemon);
         if session.is_err() {
@@ -138,6 +143,13 @@ impl Session {
     }
 }
 
+/// Whether the port of mDNS can be had beside those who share it. A machine without IPv4 is no obstacle.
+fn may_bind() -> io::Result<()> {
+    let Ok(socket) = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP)) else { return Ok(()) };
+    share_port(&socket)?;
+    socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, MDNS_PORT)).into())
+}
+
 fn stop_daemon(daemon: &ServiceDaemon) {
     // An error means that it is dead already.
     if let Err(e) = daemon.shutdown() {
@@ -163,9 +175,18 @@ fn register(daemon: &ServiceDaemon, a: &Announcement) -> Result<(), NetError> {
     daemon.register(info).map_err(failed)
 }
 
-async fn run(shared: Arc<Shared>, session: Session, tx: mpsc::Sender<DiscoveryEvent>) {
+async fn run(shared: Arc<Shared>, session: Result<Session, NetError>, tx: mpsc::Sender<DiscoveryEvent>) {
     let mut hearing = Hearing::default();
-    let mut session = Some(session);
+    let mut session = match session {
+        Ok(session) => Some(session),
+        Err(e) => {
+            tracing::warn!(error = %e, "mDNS does not start");
+            if tx.send(DiscoveryEvent::Failed(e.to_string())).await.is_err() {
+                return;
+            }
+            None
+        }
+    };
     let mut wait = RESTART_WAIT.0;
     loop {
         if let Some(mut alive) = session.take() {
@@ -191,6 +212,9 @@ async fn run(shared: Arc<Shared>, session: Session, tx: mpsc::Sender<DiscoveryEv
             Ok(alive) => {
                 session = Some(alive);
                 wait = RESTART_WAIT.0;
+                if tx.send(DiscoveryEvent::Works).await.is_err() {
+                    return;
+                }
             }
             Err(e) => {
                 wait = (wait * 2).min(RESTART_WAIT.1);
@@ -270,9 +294,9 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_dead_daemon_is_told_of_and_started_again() {
+    async fn a_dead_daemon_is_told_of_and_started_again_which_is_told_too() {
         let (tx, mut rx) = mpsc::channel(4);
-        let mdns = Mdns::start(tx).unwrap();
+        let mdns = Mdns::start(tx);
         for _ in 0..2 {
             let daemon = loop {
                 if let Some(daemon) = mdns.shared.lock().daemon.clone() {
@@ -282,14 +306,16 @@ mod tests {
             };
             stop_daemon(&daemon);
             let told = tokio::time::timeout(Duration::from_secs(20), async {
+                let mut has_failed = false;
                 while let Some(event) = rx.recv().await {
-                    if matches!(event, DiscoveryEvent::Failed(_)) {
+                    has_failed |= matches!(event, DiscoveryEvent::Failed(_));
+                    if has_failed && event == DiscoveryEvent::Works {
                         return;
                     }
                 }
                 panic!("discovery ended");
             });
-            told.await.expect("the failure is told");
+            told.await.expect("the failure and its end are told");
         }
         mdns.shutdown();
         while rx.recv().await.is_some() {}

@@ -42,7 +42,7 @@ async fn a_higher_revision_reaches_browsers_quickly_and_a_goodbye_is_heard() {
     let (a, b) = (Identity::generate().unwrap(), Identity::generate().unwrap());
     let (tx_a, mut rx_a) = mpsc::channel(64);
     let (tx_b, mut rx_b) = mpsc::channel(64);
-    let (mdns_a, mdns_b) = (Mdns::start(tx_a).unwrap(), Mdns::start(tx_b).unwrap());
+    let (mdns_a, mdns_b) = (Mdns::start(tx_a), Mdns::start(tx_b));
     mdns_a.announce(&announcement(&a, 4001, 1)).unwrap();
     mdns_b.announce(&announcement(&b, 4002, 1)).unwrap();
     let (first_b, first_a) = tokio::join!(found(&mut rx_b, &a, 4001, 1), found(&mut rx_a, &b, 4002, 1));
@@ -71,11 +71,11 @@ async fn a_higher_revision_reaches_browsers_quickly_and_a_goodbye_is_heard() {
 async fn a_peer_that_starts_late_hears_those_who_were_there() {
     let (a, b) = (Identity::generate().unwrap(), Identity::generate().unwrap());
     let (tx_a, _rx_a) = mpsc::channel(64);
-    let mdns_a = Mdns::start(tx_a).unwrap();
+    let mdns_a = Mdns::start(tx_a);
     mdns_a.announce(&announcement(&a, 4011, 5)).unwrap();
     mdns_a.announce(&announcement(&a, 4011, 6)).unwrap();
     let (tx_b, mut rx_b) = mpsc::channel(64);
-    let mdns_b = Mdns::start(tx_b).unwrap();
+    let mdns_b = Mdns::start(tx_b);
     mdns_b.announce(&announcement(&b, 4012, 1)).unwrap();
     found(&mut rx_b, &a, 4011, 6).await;
 }

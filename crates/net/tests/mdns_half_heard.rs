@@ -23,13 +23,13 @@ async fn a_peer_that_starts_right_after_two_changes_of_another_hears_it() {
         hostname: format!("bonfire-{}", a.peer_id().short()),
     };
     let (tx_a, _rx_a) = mpsc::channel(64);
-    let mdns_a = Mdns::start(tx_a).unwrap();
+    let mdns_a = Mdns::start(tx_a);
     mdns_a.announce(&announcement(1)).unwrap();
     sleep(Duration::from_millis(600)).await;
     mdns_a.announce(&announcement(2)).unwrap();
     sleep(Duration::from_millis(1_750)).await;
     let (tx_b, mut rx_b) = mpsc::channel(64);
-    let _mdns_b = Mdns::start(tx_b).unwrap();
+    let _mdns_b = Mdns::start(tx_b);
     let heard = timeout(Duration::from_secs(30), async {
         while let Some(event) = rx_b.recv().await {
             if matches!(event, DiscoveryEvent::Found { peer_id, library_rev: 2, .. } if peer_id == a.peer_id()) {

@@ -23,6 +23,7 @@ pub(crate) struct About {
     pub(crate) games_dir: String,
     pub(crate) listen: std::net::SocketAddr,
     pub(crate) started_at: UnixMillis,
+    pub(crate) mdns: bool,
 }
 
 /// The pages of the newest revision that somebody asked for, made once and not for each who asks.
@@ -101,6 +102,7 @@ pub(crate) fn snapshot(engine: &Engine, about: &About, now: bonfire_engine::Inst
         library_rev: hello.library_rev,
         library_digest: hello.library_digest,
         started_at: about.started_at,
+        mdns: about.mdns,
     };
     engine.snapshot(now, seq, me)
 }

@@ -73,18 +73,7 @@ pub async fn start(config: PeerConfig) -> Result<PeerHandle, Report> {
     let (identity, store, folder) = Blocking::Threads.run(move || open(&data_dir, &games_dir)).await??;
     let endpoint = Endpoint::bind(identity, config.listen, Tuning::default()).map_err(|e| errors::net(&e))?;
     let (seen, discovered) = mpsc::channel(DISCOVERIES);
-    let discovery: Option<Arc<dyn Discovery>> = if config.mdns {
-        match Mdns::start(seen) {
-            Ok(mdns) => Some(Arc::new(mdns)),
-            Err(error) => {
-                // Static addresses still work.
-                tracing::warn!("discovery does not work: {}", errors::chain(&error));
-                None
-            }
-        }
-    } else {
-        None
-    };
+    let discovery = config.mdns.then(|| Arc::new(Mdns::start(seen)) as Arc<dyn Discovery>);
     let platform = Platform {
         folder,
         store,
@@ -169,6 +158,7 @@ pub async fn start_on(config: PeerConfig, platform: Platform) -> Result<PeerHand
         name: config.name.clone(),
         games_dir: config.games_dir.display().to_string(),
         started_at: UnixMillis(world.clock.unix_ms()),
+        mdns: config.mdns,
     };
     let (serving, view) = watch::channel(Arc::new(engine.serving_view()));
     let first = library::snapshot(&engine, &about, bonfire_engine::Instant(0), 0);
@@ -271,6 +261,7 @@ async fn hear_discovery(mut discovered: mpsc::Receiver<DiscoveryEvent>, events: 
                 Discovered::Found { peer: peer_id, addrs, proto_ver }
             }
             DiscoveryEvent::Lost { peer_id } => Discovered::Lost { peer: peer_id },
+            DiscoveryEvent::Works => Discovered::Works,
             DiscoveryEvent::Failed(why) => Discovered::Failed(
                 Report::new(ErrorClass::Environment, "discovery_failed", format!("peers cannot be discovered: {why}"))
                     .hint("name a peer by its address: `bonfire run --peer ADDR`")

@@ -2,6 +2,7 @@
 //! thing that fails. Changes nothing. Ends within ten seconds.
 
 mod folders;
+mod multicast;
 mod network;
 mod room;
 
@@ -88,11 +89,20 @@ pub(crate) async fn run(out: &Out, data_dir: &Path) -> Result<Exit, Failure> {
     };
     tally.show(vec![check])?;
     tally.show(folders::checks(data_dir, running.as_ref().map(|r| &r.snapshot)))?;
-    tally.show_in_time(deadline, "multicast", network::interfaces()).await?;
+    let is_silent = match timeout_at(deadline, multicast::interfaces(running.as_ref().map(|r| &r.snapshot))).await {
+        Ok(outcome) => {
+            tally.show(outcome.checks)?;
+            outcome.is_silent
+        }
+        Err(_) => {
+            tally.show(vec![late("multicast")])?;
+            true
+        }
+    };
     let listens_on = running.as_ref().map(Running::listens_on);
     tally.show_in_time(deadline, "listener", network::listener(listens_on)).await?;
     match &mut running {
-        Some(running) => tally.show_in_time(deadline, "peer_reachable", room::checks(running)).await?,
+        Some(running) => tally.show_in_time(deadline, "peer_reachable", room::checks(running, is_silent)).await?,
         None => tally.show(vec![Check::skipped("peer_reachable", "", "only a running peer can tell")])?,
     }
     if tally.failed > 0 {

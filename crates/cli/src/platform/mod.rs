@@ -1,5 +1,5 @@
-//! What differs between systems: the private data folder, the control channel, stop signals, the host's name.
-//! Everything else in this crate is the same everywhere.
+//! What differs between systems: the private data folder, the control channel, stop signals, the host's name, sharing
+//! a port. Everything else in this crate is the same everywhere.
 
 #[cfg(unix)]
 mod unix;
@@ -8,9 +8,11 @@ mod windows;
 
 #[cfg(unix)]
 pub(crate) use unix::{
-    ClientStream, HOLDER_NOTE, Listener, StopSignals, connect, host_name, local_data_dir, make_private_folder,
+    ClientStream, HOLDER_NOTE, Listener, StopSignals, connect, host_name, local_data_dir, make_folder_command,
+    make_private_folder, share_port,
 };
 #[cfg(windows)]
 pub(crate) use windows::{
-    ClientStream, HOLDER_NOTE, Listener, StopSignals, connect, host_name, local_data_dir, make_private_folder,
+    ClientStream, HOLDER_NOTE, Listener, StopSignals, connect, host_name, local_data_dir, make_folder_command,
+    make_private_folder, share_port,
 };

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use bonfire_engine::{ErrorClass, Report};
 use etcetera::BaseStrategy;
+use socket2::Socket;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -130,6 +131,23 @@ impl StopSignals {
 pub(crate) fn host_name() -> Option<String> {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     (!name.is_empty()).then_some(name)
+}
+
+/// What a person types to make this folder.
+pub(crate) fn make_folder_command(dir: &Path) -> String {
+    let dir = dir.display().to_string();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,@%".contains(c);
+    if dir.chars().all(is_plain) {
+        format!("mkdir -p {dir}")
+    } else {
+        format!("mkdir -p '{}'", dir.replace('\'', "'\\''"))
+    }
+}
+
+/// Lets a socket be bound to a port that others hold and share, as every program that speaks mDNS does.
+pub(crate) fn share_port(socket: &Socket) -> io::Result<()> {
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)
 }
 
 /// Where programs keep data of this user on this machine.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bonfire_engine::{ErrorClass, Report};
 use etcetera::BaseStrategy;
+use socket2::Socket;
 use tokio::net::windows::named_pipe::{ClientOptions, NamedPipeClient, NamedPipeServer, ServerOptions};
 use tokio::signal::windows::{CtrlC, CtrlClose, CtrlShutdown, ctrl_c, ctrl_close, ctrl_shutdown};
 
@@ -103,6 +104,16 @@ impl StopSignals {
 /// The host's name.
 pub(crate) fn host_name() -> Option<String> {
     std::env::var("COMPUTERNAME").ok().filter(|name| !name.is_empty())
+}
+
+/// What a person types to make this folder, with those above it.
+pub(crate) fn make_folder_command(dir: &Path) -> String {
+    format!("mkdir \"{}\"", dir.display())
+}
+
+/// Lets a socket be bound to a port that others hold and share, as every program that speaks mDNS does.
+pub(crate) fn share_port(socket: &Socket) -> io::Result<()> {
+    socket.set_reuse_address(true)
 }
 
 /// Where programs keep data of this user on this machine: the local folder, because a database must not roam.

@@ -30,6 +30,7 @@ fn without_a_peer_it_checks_what_it_can() {
     assert_eq!(status(&checks, "games_folder"), ["ok"]);
     assert!(!status(&checks, "interfaces").is_empty());
     assert_eq!(status(&checks, "listener").len(), 1);
+    assert_eq!(status(&checks, "discovery").len(), 0, "only a running peer can be discovered");
     assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 1, "it leaves nothing behind");
 }
 
@@ -37,13 +38,14 @@ fn without_a_peer_it_checks_what_it_can() {
 fn with_two_peers_it_reaches_both_ways() {
     let ann = Peer::start(&["--name", "ann"], |games| write_game(games, "quake", "1.0"));
     let mut ben = Peer::start(&["--name", "ben", "--peer", &ann.listens_on], |_| {});
-    ben.running.event("peer_appeared");
+    ben.running.ever(|line| line["event"]["type"] == "peer_appeared");
     let said = ben.run(&["doctor", "--json"]);
     let checks = check(&said);
     assert_eq!(status(&checks, "peer"), ["ok"]);
     assert_eq!(status(&checks, "listener"), ["ok"], "{}", said.out);
     assert_eq!(status(&checks, "peer_reachable"), ["ok"], "{}", said.out);
     assert_eq!(status(&checks, "clock"), ["ok"], "{}", said.out);
+    assert_eq!(status(&checks, "discovery"), ["skipped"], "it was told to be silent: {}", said.out);
     let text = ben.run(&["doctor"]).out;
     assert!(text.contains("peer reachable ann"), "{text}");
     ben.stop();

@@ -125,6 +125,14 @@ impl Running {
         }
     }
 
+    /// As `wait`, and a line that was read already counts too: others may be heard of before a peer says that it started.
+    pub(crate) fn ever(&mut self, fits: impl Fn(&Value) -> bool) -> Value {
+        match self.seen.iter().find(|line| fits(line)) {
+            Some(line) => line.clone(),
+            None => self.wait(fits),
+        }
+    }
+
     /// Waits for an event of this type.
     pub(crate) fn event(&mut self, name: &str) -> Value {
         self.wait(|line| line["event"]["type"] == name)["event"].clone()

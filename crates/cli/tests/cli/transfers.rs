@@ -12,7 +12,7 @@ fn pair(game: &str, prepare: impl FnOnce(&Path)) -> (Peer, Peer) {
     ann.run(&["catalog", "add", game]).expect(0);
     ann.running.event("game_hashed");
     let mut ben = Peer::start(&["--name", "ben", "--peer", &ann.listens_on], |_| {});
-    ben.running.wait(|line| {
+    ben.running.ever(|line| {
         line["event"]["type"] == "remote_library_changed"
             && line["event"]["changed"].as_array().is_some_and(|games| games.iter().any(|g| g == game))
     });

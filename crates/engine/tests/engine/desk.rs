@@ -447,6 +447,7 @@ impl Desk {
             library_rev: 0,
             library_digest: Digest([0; 32]),
             started_at: UnixMillis(0),
+            mdns: false,
         };
         self.engine.snapshot(Instant(self.now), 0, me)
     }

@@ -492,11 +492,14 @@ fn a_probe_asks_every_connected_peer_and_is_answered_with_what_came() {
 }
 
 #[test]
-fn discovery_that_fails_is_a_problem_told_once() {
+fn discovery_that_fails_is_a_problem_told_once_until_it_works_again() {
     let mut desk = desk();
     let batch = desk.give(Input::Discovery(Discovered::Failed(report("discovery_failed"))));
     assert_eq!(batch.events().len(), 1);
     assert!(desk.give(Input::Discovery(Discovered::Failed(report("discovery_failed")))).is_empty());
+    assert_eq!(desk.view().problems.len(), 1);
+    desk.give(Input::Discovery(Discovered::Works));
+    assert!(desk.view().problems.is_empty());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Unix: mode bits and folder fsync.
+//! Unix: mode bits, folder fsync, shared ports.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io;
@@ -24,4 +24,10 @@ pub(crate) fn keep_private(path: &Path, file: &File) -> io::Result<()> {
 /// Makes a rename in the folder last.
 pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
+}
+
+/// Lets a socket be bound to a port that others hold and share.
+pub(crate) fn share_port(socket: &socket2::Socket) -> io::Result<()> {
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)
 }

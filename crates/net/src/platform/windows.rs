@@ -20,3 +20,8 @@ pub(crate) fn keep_private(_path: &Path, _file: &File) -> io::Result<()> {
 pub(crate) fn sync_dir(_dir: &Path) -> io::Result<()> {
     Ok(())
 }
+
+/// Lets a socket be bound to a port that others hold and share.
+pub(crate) fn share_port(socket: &socket2::Socket) -> io::Result<()> {
+    socket.set_reuse_address(true)
+}

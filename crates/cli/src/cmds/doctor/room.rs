@@ -6,19 +6,21 @@ use std::time::Duration;
 use bonfire_engine::command::{Command, NodeCommand, ProbeOutcome, Reply};
 use tokio::time::timeout;
 
+use super::multicast::FIREWALL;
 use super::network::is_listening;
 use super::{Check, Running, hint_of};
 use crate::render::span;
 
 /// How long the peer may take to ask everyone. Leaves time for the other checks.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(6);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(4);
 /// Most lost peers that are looked at.
 const LOST_MAX: usize = 16;
 /// Clocks further apart than this confuse people who compare times; nothing is decided by them.
 const CLOCK_DIFFERENCE_MAX_MS: u64 = 120_000;
 
-/// Has the running peer ask everyone to dial back, and looks at those that are gone.
-pub(super) async fn checks(running: &mut Running) -> Vec<Check> {
+/// Has the running peer ask everyone to dial back, and looks at those that are gone. Nobody there is no fault by itself,
+/// but it is when discovery hears nothing either.
+pub(super) async fn checks(running: &mut Running, is_silent: bool) -> Vec<Check> {
     let port = running.listens_on().map_or(0, |a| a.port());
     let probe = running.client.command(Command::Peer(NodeCommand::Probe));
     let mut checks = Vec::new();
@@ -56,7 +58,10 @@ pub(super) async fn checks(running: &mut Running) -> Vec<Check> {
             _ => Check::skipped("lost_peer", subject, format!("gone for {gone}, and nothing answers there")),
         });
     }
-    if checks.is_empty() {
+    if checks.is_empty() && is_silent {
+        let detail = "no other peer was found, and discovery hears nothing";
+        checks.push(Check::failed("peer_reachable", "", detail, FIREWALL));
+    } else if checks.is_empty() {
         let detail =
             "no other peer was found; if one runs, compare networks and firewalls, or name it with --peer ADDR";
         checks.push(Check::skipped("peer_reachable", "", detail));
