@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bonfire_engine::command::{Command, Reply};
-use bonfire_engine::{ErrorClass, EventRecord, Report, Snapshot};
+use bonfire_engine::{ErrorClass, EventRecord, PeerEvent, Report, Snapshot};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
@@ -131,7 +131,7 @@ where
     let writer = Writer { write, waiting, bytes: bytes.clone(), snapshot: peer.snapshot(), gone: gone.clone() };
     let writer = tokio::spawn(writer.run());
     let queue = Queue { lines, bytes, gone: gone.clone() };
-    Session { queue: &queue, peer, events: None, requests: JoinSet::new() }.run(read, stop).await;
+    Session { queue: &queue, peer, events: None, requests: JoinSet::new(), last: None }.run(read, stop).await;
     drop(queue);
     // The writer ends by itself: its queue is closed and every write has a deadline.
     if let Err(error) = writer.await {
@@ -144,6 +144,8 @@ struct Session<'a, P> {
     peer: P,
     events: Option<broadcast::Receiver<EventRecord>>,
     requests: JoinSet<Answer>,
+    /// The line that says that the peer has stopped: kept back until everything else is written.
+    last: Option<Vec<u8>>,
 }
 
 impl<P: Peer> Session<'_, P> {
@@ -187,6 +189,9 @@ impl<P: Peer> Session<'_, P> {
         while let Some(record) = self.events.as_mut().and_then(|events| events.try_recv().ok()) {
             self.push_event(Ok(record));
         }
+        if let Some(line) = self.last.take() {
+            self.queue.push(Outgoing::Line(line));
+        }
     }
 
     fn handle(&mut self, line: &[u8]) {
@@ -223,6 +228,10 @@ impl<P: Peer> Session<'_, P> {
 
     fn push_event(&mut self, record: Result<EventRecord, broadcast::error::RecvError>) {
         match record {
+            Ok(record) if record.event == PeerEvent::Stopped => {
+                self.last = Some(to_line(&record));
+                self.events = None;
+            }
             Ok(record) => self.queue.push(Outgoing::Line(to_line(&record))),
             Err(broadcast::error::RecvError::Lagged(_)) => self.queue.push(Outgoing::Resync),
             Err(broadcast::error::RecvError::Closed) => self.events = None,

@@ -3,8 +3,8 @@
 
 use std::io::Read;
 
-use bonfire_engine::EventRecord;
 use bonfire_engine::command::{Command, NodeCommand};
+use bonfire_engine::{EventRecord, PeerEvent};
 use bonfire_peer::PeerHandle;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
@@ -68,8 +68,15 @@ pub(super) async fn speak(
     let writer = tokio::task::spawn_blocking(move || write_stdout(waiting));
     let events = tokio::spawn(pass_events(peer.clone(), events, lines.clone(), stop.clone()));
     take_requests(&peer, stdin, until_eof, &lines, &stop).await;
-    if let Err(error) = events.await {
-        tracing::error!(%error, "passing on events failed");
+    match events.await {
+        // After every answer, for it is the last line.
+        Ok(Some(stopped)) => {
+            if lines.send(stopped).await.is_err() {
+                tracing::debug!("nobody writes any more");
+            }
+        }
+        Ok(None) => {}
+        Err(error) => tracing::error!(%error, "passing on events failed"),
     }
     drop(lines);
     if let Err(error) = writer.await {
@@ -88,24 +95,26 @@ fn write_stdout(mut waiting: mpsc::Receiver<Vec<u8>>) {
     }
 }
 
+/// Passes on all events but the last one, `stopped`, which it returns.
 async fn pass_events(
     peer: PeerHandle,
     mut events: broadcast::Receiver<EventRecord>,
     lines: mpsc::Sender<Vec<u8>>,
     stop: CancellationToken,
-) {
+) -> Option<Vec<u8>> {
     loop {
         let line = tokio::select! {
             biased;
             event = events.recv() => match event {
+                Ok(record) if record.event == PeerEvent::Stopped => return Some(to_line(&record)),
                 Ok(record) => to_line(&record),
                 Err(RecvError::Lagged(_)) => snapshot_line(&peer, None),
-                Err(RecvError::Closed) => return,
+                Err(RecvError::Closed) => return None,
             },
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => return None,
         };
         if lines.send(line).await.is_err() {
-            return;
+            return None;
         }
     }
 }

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use bonfire_engine::command::{Command, NodeCommand, Reply};
 use bonfire_engine::{EventRecord, PeerEvent, Report, Snapshot};
@@ -23,9 +24,13 @@ impl FakePeer {
     }
 
     fn emit(&self, seq: u64) {
+        self.emit_event(seq, PeerEvent::CatalogChanged { entries: seq });
+    }
+
+    fn emit_event(&self, seq: u64, event: PeerEvent) {
         self.snapshot.send_replace(Arc::new(snapshot(seq)));
         // Nobody may be listening.
-        if self.events.send(EventRecord { seq, event: PeerEvent::CatalogChanged { entries: seq } }).is_err() {}
+        if self.events.send(EventRecord { seq, event }).is_err() {}
     }
 }
 
@@ -35,6 +40,10 @@ impl Peer for FakePeer {
         match command {
             Command::Peer(NodeCommand::Probe) => Ok(Reply::Probed { results: Vec::new() }),
             Command::Peer(NodeCommand::ShutDown) => std::future::pending().await,
+            Command::Peer(NodeCommand::AddPeer { .. }) => {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                Ok(Reply::Done)
+            }
             _ => Err(Report::new(bonfire_engine::ErrorClass::Refused, "no", "not here")),
         }
     }
@@ -95,7 +104,7 @@ async fn answers_carry_the_id_of_their_request() {
     let (mut client, _stop, _task) = Client::connect(&FakePeer::new(8), 4096);
     client.tell(r#"{"id":1,"command":{"peer":"probe"}}"#).await;
     assert_eq!(client.next().await.unwrap(), json!({"id": 1, "reply": {"type": "probed", "results": []}}));
-    client.tell(r#"{"id":2,"command":{"library":{"rescan":{}}}}"#).await;
+    client.tell(r#"{"id":2,"command":{"transfers":{"cancel":{"game":"quake"}}}}"#).await;
     assert_eq!(client.next().await.unwrap()["error"]["code"], "no");
     client.tell("{").await;
     assert_eq!(client.next().await.unwrap()["error"]["code"], "bad_request");
@@ -177,5 +186,27 @@ async fn a_stopping_peer_passes_on_what_is_left_and_waits_for_no_request() {
         numbers.extend(line["seq"].as_u64());
     }
     assert_eq!(numbers, [1]);
+    task.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_line_says_that_the_peer_has_stopped_whatever_else_is_due() {
+    let peer = FakePeer::new(8);
+    let (mut client, stop, task) = Client::connect(&peer, 1 << 16);
+    client.tell(r#"{"id":1,"follow":true}"#).await;
+    client.next().await.unwrap();
+    // Answered long after the event.
+    client.tell(r#"{"id":2,"command":{"peer":{"add_peer":{"addr":"127.0.0.1:1"}}}}"#).await;
+    client.tell(r#"{"id":3,"command":{"peer":"probe"}}"#).await;
+    while client.next().await.unwrap()["id"] != 3 {}
+    peer.emit_event(1, PeerEvent::Stopped);
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    stop.cancel();
+    let mut lines = Vec::new();
+    while let Some(line) = client.next().await {
+        lines.push(line);
+    }
+    assert!(lines.iter().any(|line| line["id"] == 2), "{lines:#?}");
+    assert_eq!(lines.last().unwrap()["event"]["type"], "stopped", "{lines:#?}");
     task.await.unwrap();
 }
