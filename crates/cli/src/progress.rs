@@ -141,6 +141,60 @@ pub(crate) struct Rules {
     pub(crate) leave_when_paused: bool,
 }
 
+/// Stop signals from the first moment of a command on, and whether one was heard.
+pub(crate) struct Stop {
+    signals: StopSignals,
+    is_asked: bool,
+}
+
+impl Stop {
+    /// From here on no signal ends the process by itself.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub(crate) fn new() -> Result<Self, Failure> {
+        Ok(Self { signals: StopSignals::new().map_err(signals_failed)?, is_asked: false })
+    }
+
+    /// Does what changes nothing; the first signal ends it.
+    ///
+    /// # Errors
+    /// What the work says, or that it was stopped.
+    pub(crate) async fn before<T>(
+        &mut self,
+        game: &GameId,
+        work: impl Future<Output = Result<T, Report>>,
+    ) -> Result<T, Failure> {
+        tokio::select! {
+            done = work => Ok(done?),
+            () = self.signals.recv() => Err(cancelled(game)),
+        }
+    }
+
+    /// Waits for the answer to what may change something: the first signal is kept for `watch`, the second ends it.
+    ///
+    /// # Errors
+    /// What the work says, or that it was stopped.
+    pub(crate) async fn during<T>(
+        &mut self,
+        game: &GameId,
+        work: impl Future<Output = Result<T, Report>>,
+    ) -> Result<T, Failure> {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return Ok(done?),
+                () = self.signals.recv() => {
+                    if self.is_asked {
+                        return Err(cancelled(game));
+                    }
+                    self.is_asked = true;
+                }
+            }
+        }
+    }
+}
+
 /// Watches an operation until its end and returns the event that ended it.
 ///
 /// # Errors
@@ -150,12 +204,18 @@ pub(crate) async fn watch(
     client: &mut Client,
     (op, game): (u64, &GameId),
     rules: Rules,
+    stop: &mut Stop,
 ) -> Result<PeerEvent, Failure> {
-    let mut signals = StopSignals::new().map_err(signals_failed)?;
     let mut watch =
         Watch { progress: Progress::new(out, game.as_str()), out, op, game, rules, paused: None, gone_since: None };
-    let mut interrupted = false;
+    let mut is_told = false;
     let ended = loop {
+        if stop.is_asked && !is_told {
+            is_told = true;
+            if let Err(failure) = watch.cancel(client, stop).await {
+                break Err(failure);
+            }
+        }
         let give_up_at = watch.gone_since.map(|since| since + END_GRACE);
         tokio::select! {
             pushed = client.next() => {
@@ -169,16 +229,11 @@ pub(crate) async fn watch(
                     Err(failure) => break Err(failure),
                 }
             }
-            () = signals.recv() => {
-                if !rules.cancel_on_signal || interrupted {
+            () = stop.signals.recv() => {
+                if stop.is_asked {
                     break Err(cancelled(game));
                 }
-                interrupted = true;
-                watch.progress.note(&format!("cancelling {game}; a second Ctrl-C leaves it to the peer"));
-                let cancel = Command::Transfers(TransferCommand::Cancel { game: game.clone() });
-                if let Err(refusal) = client.command(cancel).await {
-                    watch.progress.note(&refusal.message);
-                }
+                stop.is_asked = true;
             }
             () = sleep_until(give_up_at) => break Err(missed(game).into()),
         }
@@ -200,6 +255,22 @@ struct Watch<'a> {
 }
 
 impl Watch<'_> {
+    /// After the first signal: cancels the operation if the rules say so. A second signal ends the wait for the answer.
+    async fn cancel(&mut self, client: &mut Client, stop: &mut Stop) -> Result<(), Failure> {
+        let game = self.game;
+        if !self.rules.cancel_on_signal {
+            return Err(cancelled(game));
+        }
+        self.progress.note(&format!("cancelling {game}; a second Ctrl-C leaves it to the peer"));
+        let cancel = Command::Transfers(TransferCommand::Cancel { game: game.clone() });
+        // A refusal is an answer: the operation may have ended meanwhile, and its event says how.
+        let answer = async { Ok(client.command(cancel).await) };
+        if let Err(refusal) = stop.during(game, answer).await? {
+            self.progress.note(&refusal.message);
+        }
+        Ok(())
+    }
+
     fn take(&mut self, pushed: Pushed) -> Result<Option<PeerEvent>, Failure> {
         match pushed {
             Pushed::Event(record) => self.take_event(record.event),

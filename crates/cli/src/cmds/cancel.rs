@@ -11,18 +11,18 @@ use serde_json::json;
 use super::get::report_kept;
 use crate::control::Client;
 use crate::exit::{Exit, Failure};
-use crate::progress::{Rules, watch};
+use crate::progress::{Rules, Stop, watch};
 use crate::render::{Out, Tone, count};
 
 pub(crate) async fn run(out: &Out, data_dir: &Path, game: GameId) -> Result<Exit, Failure> {
-    let mut client = Client::connect(data_dir).await?;
-    client.follow().await?;
-    let Reply::Started { op } =
-        client.command(Command::Transfers(TransferCommand::Cancel { game: game.clone() })).await?
-    else {
+    let mut stop = Stop::new()?;
+    let mut client = stop.before(&game, Client::connect(data_dir)).await?;
+    stop.before(&game, client.follow()).await?;
+    let cancel = Command::Transfers(TransferCommand::Cancel { game: game.clone() });
+    let Reply::Started { op } = stop.during(&game, client.command(cancel)).await? else {
         return done(out, &game, &json!({ "type": "done", "game": game }), "cancelled");
     };
-    match watch(out, &mut client, (op, &game), Rules::default()).await? {
+    match watch(out, &mut client, (op, &game), Rules::default(), &mut stop).await? {
         event @ (PeerEvent::DownloadFinished { .. }
         | PeerEvent::VerifyFinished { .. }
         | PeerEvent::GameRemoved { .. }) => {

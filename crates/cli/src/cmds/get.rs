@@ -12,17 +12,18 @@ use tokio::time::Instant;
 use crate::args::GetArgs;
 use crate::control::Client;
 use crate::exit::{Exit, Failure};
-use crate::progress::{Rules, unexpected, watch};
+use crate::progress::{Rules, Stop, unexpected, watch};
 use crate::render::{Out, Tone, count, shown, size, span};
 
 pub(crate) async fn run(out: &Out, data_dir: &Path, args: GetArgs) -> Result<Exit, Failure> {
-    let mut client = Client::connect(data_dir).await?;
-    let snapshot = client.follow().await?;
-    let from = args.from.as_deref().map(|wanted| find_peer(&snapshot, wanted)).transpose()?;
     let game = args.game;
+    let mut stop = Stop::new()?;
+    let mut client = stop.before(&game, Client::connect(data_dir)).await?;
+    let snapshot = stop.before(&game, client.follow()).await?;
+    let from = args.from.as_deref().map(|wanted| find_peer(&snapshot, wanted)).transpose()?;
     let started = Instant::now();
     let get = Command::Transfers(TransferCommand::Get { game: game.clone(), from });
-    let Reply::Started { op } = client.command(get).await? else {
+    let Reply::Started { op } = stop.during(&game, client.command(get)).await? else {
         return Err(Report::new(ErrorClass::Bug, "bad_answer", "the peer did not start the download").into());
     };
     if out.is_json() {
@@ -31,7 +32,7 @@ pub(crate) async fn run(out: &Out, data_dir: &Path, args: GetArgs) -> Result<Exi
         out.talk(&format!("{game}: download started"));
     }
     let rules = Rules { cancel_on_signal: true, leave_when_paused: args.no_wait };
-    let event = watch(out, &mut client, (op, &game), rules).await?;
+    let event = watch(out, &mut client, (op, &game), rules, &mut stop).await?;
     let failed = match &event {
         PeerEvent::DownloadFailed { error, .. } => Some(error.clone()),
         _ => None,

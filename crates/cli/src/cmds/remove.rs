@@ -9,15 +9,17 @@ use serde_json::json;
 
 use crate::control::Client;
 use crate::exit::{Exit, Failure};
-use crate::progress::{Rules, unexpected, watch};
+use crate::progress::{Rules, Stop, unexpected, watch};
 use crate::render::{Out, Tone};
 
 pub(crate) async fn run(out: &Out, data_dir: &Path, game: GameId) -> Result<Exit, Failure> {
-    let mut client = Client::connect(data_dir).await?;
-    client.follow().await?;
-    let reply = client.command(Command::Transfers(TransferCommand::Remove { game: game.clone() })).await?;
+    let mut stop = Stop::new()?;
+    let mut client = stop.before(&game, Client::connect(data_dir)).await?;
+    stop.before(&game, client.follow()).await?;
+    let remove = Command::Transfers(TransferCommand::Remove { game: game.clone() });
+    let reply = stop.during(&game, client.command(remove)).await?;
     let result = match reply {
-        Reply::Started { op } => match watch(out, &mut client, (op, &game), Rules::default()).await? {
+        Reply::Started { op } => match watch(out, &mut client, (op, &game), Rules::default(), &mut stop).await? {
             PeerEvent::RemoveFailed { error, .. } => return Err(error.into()),
             event @ PeerEvent::GameRemoved { .. } => json!(event),
             other => return Err(unexpected(&other)),

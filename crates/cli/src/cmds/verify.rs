@@ -10,22 +10,22 @@ use serde_json::json;
 
 use crate::control::Client;
 use crate::exit::{Exit, Failure};
-use crate::progress::{Rules, unexpected, watch};
+use crate::progress::{Rules, Stop, unexpected, watch};
 use crate::render::{Out, Tone, count, size};
 
 pub(crate) async fn run(out: &Out, data_dir: &Path, game: GameId) -> Result<Exit, Failure> {
-    let mut client = Client::connect(data_dir).await?;
-    client.follow().await?;
-    let Reply::Started { op } =
-        client.command(Command::Transfers(TransferCommand::Verify { game: game.clone() })).await?
-    else {
+    let mut stop = Stop::new()?;
+    let mut client = stop.before(&game, Client::connect(data_dir)).await?;
+    stop.before(&game, client.follow()).await?;
+    let verify = Command::Transfers(TransferCommand::Verify { game: game.clone() });
+    let Reply::Started { op } = stop.during(&game, client.command(verify)).await? else {
         return Err(Report::new(ErrorClass::Bug, "bad_answer", "the peer did not start to verify").into());
     };
     if out.is_json() {
         out.json(&json!({ "started": { "op": op, "game": game } }))?;
     }
     let rules = Rules { cancel_on_signal: true, leave_when_paused: false };
-    let event = watch(out, &mut client, (op, &game), rules).await?;
+    let event = watch(out, &mut client, (op, &game), rules, &mut stop).await?;
     let result = json!({ "result": event });
     match event {
         PeerEvent::VerifyFailed { error, .. } => Err(error.into()),

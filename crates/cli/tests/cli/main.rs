@@ -6,6 +6,8 @@ mod harness;
 mod catalog;
 mod demo;
 mod doctor;
+#[cfg(unix)]
+mod interrupt;
 mod running;
 mod transfers;
 mod usage;
