@@ -33,8 +33,9 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Cmd {
     /// Run the peer: find others, share games, serve the commands below
-    #[command(after_help = "Examples:\n  bonfire run --games-dir ~/LanGames\n  \
+    #[command(after_help = "Examples:\n  mkdir -p ~/LanGames\n  bonfire run --games-dir ~/LanGames\n  \
         bonfire run --peer 192.168.7.20:26634 --no-mdns\n\n\
+        The folder has to be there: a missing one may be a typing error or a disk that is not mounted.\n\n\
         With --json it reads one command a line on stdin and writes one event a line on stdout:\n  \
         {\"id\":1,\"command\":{\"transfers\":{\"get\":{\"game\":\"freedoom\"}}}}\n\n\
         Log lines go to stderr; BONFIRE_LOG sets the level (error, warn, info, debug, trace).")]

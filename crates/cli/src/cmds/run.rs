@@ -110,7 +110,7 @@ fn games_dir(data_dir: &Path, given: Option<&Path>) -> Result<PathBuf, Failure> 
         Ok(_) => Err(report(ErrorClass::Environment, &"it is not a folder", &dir).into()),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             Err(report(ErrorClass::NotFound, &"it is not there", &dir)
-                .hint("make the folder first, or mount the disk that holds it")
+                .hint(format!("mount the disk that holds it, or make it with: {}", platform::make_folder_command(&dir)))
                 .into())
         }
         Err(e) => Err(report(ErrorClass::Environment, &e, &dir).into()),

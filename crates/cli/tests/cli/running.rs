@@ -39,14 +39,20 @@ fn a_bad_line_is_answered_and_the_next_one_counts() {
 }
 
 #[test]
-fn the_last_lines_are_the_reply_to_the_stop_and_stopped() {
+fn a_stop_is_answered_with_all_that_was_asked_before_and_stopped_is_the_last_line() {
     let mut peer = Peer::start(&[], |_| {});
     let socket = peer.data_dir().join("control.sock");
+    for id in 1..=8 {
+        peer.running.tell(&format!(r#"{{"id":{id},"command":{{"peer":"probe"}}}}"#));
+    }
     peer.running.tell(r#"{"id":9,"command":{"peer":"shut_down"}}"#);
     assert!(peer.running.end().success());
     let seen = &peer.running.seen;
     assert!(seen.iter().any(|line| line["id"] == 9 && line["reply"]["type"] == "done"), "{seen:#?}");
-    assert!(seen.iter().any(|line| line["event"]["type"] == "stopped"), "{seen:#?}");
+    for id in 1..=8 {
+        assert!(seen.iter().any(|line| line["id"] == id), "no answer to {id}: {seen:#?}");
+    }
+    assert_eq!(seen.last().unwrap()["event"]["type"], "stopped", "{seen:#?}");
     assert!(!socket.exists(), "the socket goes with the peer");
 }
 
@@ -92,6 +98,7 @@ fn a_games_folder_that_is_not_there_is_not_made() {
     let data_dir = home.path().join("data").display().to_string();
     let said = run(&["run", "--data-dir", &data_dir, "--games-dir", &missing.display().to_string()]).expect(5);
     assert!(said.err.contains("disk/games"), "{}", said.err);
+    assert!(said.err.contains("mkdir"), "says how to make it: {}", said.err);
     assert!(!missing.exists());
 }
 
@@ -115,6 +122,19 @@ mod unix {
         assert_eq!(mode(&peer.data_dir().join("control.sock")), 0o600);
         assert_eq!(mode(&peer.data_dir().join("identity.pem")), 0o600);
         peer.stop();
+    }
+
+    #[test]
+    fn the_hint_for_a_missing_games_folder_makes_it() {
+        let home = Peer::home();
+        let missing = home.path().join("a disk/it's games");
+        let (data_dir, games_dir) = (home.path().join("data").display().to_string(), missing.display().to_string());
+        let arguments = ["run", "--until-eof", "--no-mdns", "--listen", "127.0.0.1:0", "--data-dir", &data_dir];
+        let arguments = [&arguments[..], &["--games-dir", &games_dir]].concat();
+        let said = run(&arguments).expect(5);
+        let command = said.err.split_once("make it with: ").unwrap().1.lines().next().unwrap();
+        assert!(std::process::Command::new("sh").args(["-c", command]).status().unwrap().success(), "{command}");
+        run(&arguments).expect(0);
     }
 
     #[test]
