@@ -22,6 +22,10 @@ room *ARGS:
     cargo build -p bonfire-cli
     cargo test -p bonfire-tests --test rooms -- --nocapture {{ARGS}}
 
+# The whole room suite N times, one line a round; the first failing round ends it (needs root).
+rooms-again N="20":
+    sh scripts/rooms-again.sh {{N}}
+
 # Benchmarks, as ratios measured in one run; the results belong into docs/benchmarks.md (needs root).
 bench *ARGS:
     sh scripts/bench.sh {{ARGS}}
