@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use bonfire_proto::GameId;
 
+use crate::catalog_file::{CatalogEdit, FileTurn};
 use crate::command::{CatalogEntry, LibraryCommand, Reply};
 use crate::engine::Engine;
 use crate::event::PeerEvent;
-use crate::games::{CatalogEdit, HashEnd};
+use crate::games::HashEnd;
 use crate::input::{CommandId, Effect, Hashed, PreparedEntry};
-use crate::report::{ErrorClass, Report};
+use crate::report::Report;
 use crate::time::Instant;
 
 impl Engine {
@@ -25,12 +26,6 @@ impl Engine {
                 fx.push(Effect::PrepareEntry { command: id, game, version });
             }
             LibraryCommand::CatalogRemove { game } => {
-                if !self.games.in_catalog(&game) {
-                    let error =
-                        Report::new(ErrorClass::NotFound, "not_in_catalog", format!("{game} is not in the catalog"));
-                    fx.push(Effect::Reply(id, Err(error)));
-                    return;
-                }
                 let edit = CatalogEdit { command: Some(id), put: Vec::new(), remove: Some(game), reply: Reply::Done };
                 self.edit(edit, fx);
             }
@@ -67,33 +62,51 @@ impl Engine {
 
     fn edit(&mut self, edit: CatalogEdit, fx: &mut Vec<Effect>) {
         let command = edit.command;
-        match self.games.edit_catalog(edit) {
-            Ok(Some(entries)) => fx.push(Effect::SaveCatalog(entries)),
-            Ok(None) => {}
-            Err(error) => {
-                if let Some(id) = command {
-                    fx.push(Effect::Reply(id, Err(error)));
-                }
-            }
+        match self.games.catalog.edit(edit) {
+            Ok(()) => self.catalog_turn(fx),
+            Err(error) => self.edit_refused(command, error, fx),
+        }
+    }
+
+    fn edit_refused(&mut self, command: Option<CommandId>, error: Report, fx: &mut Vec<Effect>) {
+        match command {
+            Some(id) => fx.push(Effect::Reply(id, Err(error))),
+            None => self.problem(None, error, fx),
+        }
+    }
+
+    /// Has the catalog read: it may have changed, or nobody knows.
+    pub(crate) fn read_catalog(&mut self, fx: &mut Vec<Effect>) {
+        self.games.catalog.want_read();
+        self.catalog_turn(fx);
+    }
+
+    /// Does what is next at the catalog's file.
+    pub(crate) fn catalog_turn(&mut self, fx: &mut Vec<Effect>) {
+        let next = self.games.catalog.take_turn();
+        for (edit, error) in next.refused {
+            self.edit_refused(edit.command, error, fx);
+        }
+        match next.turn {
+            Some(FileTurn::Read) => fx.push(Effect::LoadCatalog),
+            Some(FileTurn::Write(entries)) => fx.push(Effect::SaveCatalog(entries)),
+            None => {}
         }
     }
 
     pub(crate) fn catalog_saved(&mut self, now: Instant, saved: Result<(), Report>, fx: &mut Vec<Effect>) {
-        let Some((edit, touched, next)) = self.games.catalog_saved(saved.is_ok()) else { return };
+        let Some((edit, touched)) = self.games.catalog.saved(saved.is_ok()) else { return };
         let changed = !touched.is_empty();
         self.refresh(now, touched, false, fx);
         match (edit.command, saved) {
             (Some(id), Ok(())) => fx.push(Effect::Reply(id, Ok(edit.reply))),
-            (Some(id), Err(error)) => fx.push(Effect::Reply(id, Err(error))),
             (None, Ok(())) => {}
-            (None, Err(error)) => self.problem(None, error, fx),
+            (command, Err(error)) => self.edit_refused(command, error, fx),
         }
         if changed {
             self.catalog_changed(fx);
         }
-        if let Some(entries) = next {
-            fx.push(Effect::SaveCatalog(entries));
-        }
+        self.catalog_turn(fx);
     }
 
     pub(crate) fn catalog_loaded(
@@ -102,19 +115,23 @@ impl Engine {
         loaded: Result<Option<Vec<CatalogEntry>>, Report>,
         fx: &mut Vec<Effect>,
     ) {
-        match loaded {
-            // What was known stands: an unreadable catalog is not an empty one.
-            Err(error) => self.problem(None, error, fx),
+        let read = match loaded {
+            Err(error) => {
+                self.problem(None, error, fx);
+                Err(())
+            }
             Ok(entries) => {
                 self.problem_solved("catalog");
-                let touched: BTreeSet<GameId> = self.games.catalog_loaded(entries.unwrap_or_default());
-                let changed = !touched.is_empty();
-                self.refresh(now, touched, false, fx);
-                if changed {
-                    self.catalog_changed(fx);
-                }
+                Ok(entries)
             }
+        };
+        let touched = self.games.catalog.loaded(read);
+        let changed = !touched.is_empty();
+        self.refresh(now, touched, false, fx);
+        if changed {
+            self.catalog_changed(fx);
         }
+        self.catalog_turn(fx);
         if !self.is_started() {
             self.start_full_scan(fx);
         }

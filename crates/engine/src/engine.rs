@@ -115,7 +115,7 @@ impl Engine {
             Input::Command(id, command) => self.command(now, id, command, &mut fx),
             Input::Listening(addr) => {
                 self.listen = Some(addr);
-                fx.push(Effect::LoadCatalog);
+                self.read_catalog(&mut fx);
             }
             Input::Discovery(Discovered::Works) => self.problem_solved("discovery_failed"),
             Input::Discovery(seen) => {
@@ -184,6 +184,7 @@ impl Engine {
             Command::Library(LibraryCommand::Rescan { games }) => {
                 if games.is_empty() {
                     self.start_full_scan(fx);
+                    self.read_catalog(fx);
                 }
                 for game in games {
                     self.start_scan(&game, fx);
@@ -285,8 +286,11 @@ impl Engine {
     fn watched(&mut self, now: Instant, seen: Watched, fx: &mut Vec<Effect>) {
         match seen {
             Watched::Game(game) => self.stir(now, &game),
-            Watched::Catalog => fx.push(Effect::LoadCatalog),
-            Watched::Everything => self.start_full_scan(fx),
+            Watched::Catalog => self.read_catalog(fx),
+            Watched::Everything => {
+                self.start_full_scan(fx);
+                self.read_catalog(fx);
+            }
             Watched::Failed(error) => self.problem(None, error, fx),
         }
     }
@@ -450,6 +454,7 @@ impl Engine {
         if self.full_scan_at.is_some_and(|at| at <= now) {
             self.full_scan_at = Some(now + FULL_SCAN_EVERY);
             self.start_full_scan(fx);
+            self.read_catalog(fx);
         }
         let quiet: Vec<GameId> =
             self.stirred.iter().filter(|(_, s)| quiet_at(s) <= now).map(|(g, _)| g.clone()).collect();

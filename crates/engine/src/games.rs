@@ -1,39 +1,22 @@
 //! What lies in the games folder, and what of it is told to others.
 //!
-//! Owns the facts of the last scan, the catalog, the queue of games still to be hashed, and the rule that turns facts
-//! into a line of the library. Revisions are `library`'s; operations are `ops`'.
+//! Owns the facts of the last scan, the queue of games still to be hashed, and the rule that turns facts
+//! into a line of the library. Revisions are `library`'s; operations are `ops`'; the catalog's file is
+//! `catalog_file`'s.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
-use bonfire_proto::limits::LIBRARY_GAMES_MAX;
 use bonfire_proto::{Availability, GameId, GameSummary, text};
 
-use crate::command::CatalogEntry;
-use crate::input::{CommandId, GameFacts};
-use crate::report::{ErrorClass, Report};
+use crate::catalog_file::CatalogFile;
+use crate::input::GameFacts;
 use crate::snapshot::OperationKind;
-
-/// Most edits of the catalog that wait for their turn; a person makes one at a time.
-const EDITS_MAX: usize = 256;
 
 /// Most games, and bytes of them beyond the first, that are handed to the hasher at once: their ends are made durable
 /// and told together. So many small games take about a second, and as little is hashed in vain when something stops it.
 pub const HASH_BATCH_GAMES: usize = 256;
 /// Bytes beside `HASH_BATCH_GAMES`; a game larger than that goes alone.
 pub const HASH_BATCH_BYTES: u64 = 64 << 20;
-
-/// A change of the catalog that waits to be made durable.
-#[derive(Debug, Clone)]
-pub struct CatalogEdit {
-    /// Whom to answer; nobody for an entry that a download brings.
-    pub command: Option<CommandId>,
-    /// Entries to put in or replace.
-    pub put: Vec<CatalogEntry>,
-    /// Game to take out.
-    pub remove: Option<GameId>,
-    /// What to answer once durable.
-    pub reply: crate::command::Reply,
-}
 
 /// What is next for a game that was hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,9 +35,8 @@ pub enum HashEnd {
 #[derive(Debug, Default)]
 pub struct Games {
     facts: BTreeMap<GameId, GameFacts>,
-    catalog: BTreeMap<GameId, CatalogEntry>,
-    edits: VecDeque<CatalogEdit>,
-    saving: bool,
+    /// The catalog.
+    pub catalog: CatalogFile,
     to_hash: BTreeSet<GameId>,
     /// Handed to the hasher and not ended yet.
     hashing: BTreeSet<GameId>,
@@ -74,7 +56,7 @@ impl Games {
     /// Every game that is there or in the catalog, by id.
     #[must_use]
     pub fn ids(&self) -> BTreeSet<GameId> {
-        self.facts.keys().chain(self.catalog.keys()).cloned().collect()
+        self.facts.keys().chain(self.catalog.entries().keys()).cloned().collect()
     }
 
     /// Games that are there.
@@ -85,19 +67,19 @@ impl Games {
     /// Whether the catalog lists a game.
     #[must_use]
     pub fn in_catalog(&self, game: &GameId) -> bool {
-        self.catalog.contains_key(game)
+        self.catalog.entries().contains_key(game)
     }
 
     /// Number of catalog entries.
     #[must_use]
     pub fn catalog_len(&self) -> usize {
-        self.catalog.len()
+        self.catalog.entries().len()
     }
 
     /// Name for people: the catalog's, else the id.
     #[must_use]
     pub fn name(&self, game: &GameId) -> String {
-        self.catalog.get(game).map_or_else(|| game.to_string(), |e| e.name.clone())
+        self.catalog.entries().get(game).map_or_else(|| game.to_string(), |e| e.name.clone())
     }
 
     /// The line of the library for a game, or `None` when it is not listed. `active` is the operation on it.
@@ -242,77 +224,4 @@ impl Games {
             self.to_hash.insert(game.clone());
         }
     }
-
-    /// Replaces the catalog with what the file says. Returns the games whose entry changed.
-    pub fn catalog_loaded(&mut self, entries: Vec<CatalogEntry>) -> BTreeSet<GameId> {
-        let new: BTreeMap<_, _> = entries.into_iter().map(|e| (e.id.clone(), clean_entry(e))).collect();
-        let touched = self
-            .catalog
-            .iter()
-            .chain(&new)
-            .filter(|(id, _)| self.catalog.get(*id) != new.get(*id))
-            .map(|(id, _)| id.clone())
-            .collect();
-        self.catalog = new;
-        touched
-    }
-
-    /// Queues an edit. Returns the entries to save, when nothing else is being saved.
-    ///
-    /// # Errors
-    /// When too many edits wait, or the catalog would hold more than `LIBRARY_GAMES_MAX` games.
-    pub fn edit_catalog(&mut self, edit: CatalogEdit) -> Result<Option<Vec<CatalogEntry>>, Report> {
-        // One that a download brings is bounded by the downloads.
-        if self.edits.len() >= EDITS_MAX && edit.command.is_some() {
-            return Err(
-                Report::new(ErrorClass::Refused, "busy", "too many changes of the catalog are waiting").retryable()
-            );
-        }
-        let waiting: usize = self.edits.iter().map(|e| e.put.len()).sum();
-        if self.after(&edit).len() + waiting > LIBRARY_GAMES_MAX {
-            // A catalog beyond it could be saved and never be read again.
-            return Err(Report::new(
-                ErrorClass::Refused,
-                "catalog_full",
-                format!("a catalog holds at most {LIBRARY_GAMES_MAX} games"),
-            ));
-        }
-        self.edits.push_back(edit);
-        Ok(self.next_save())
-    }
-
-    /// Ends the save under way: the edit, the games it touched when it held, and what to save next.
-    pub fn catalog_saved(&mut self, held: bool) -> Option<(CatalogEdit, BTreeSet<GameId>, Option<Vec<CatalogEntry>>)> {
-        self.saving = false;
-        let edit = self.edits.pop_front()?;
-        let touched = if held { self.catalog_loaded(self.after(&edit)) } else { BTreeSet::new() };
-        let next = self.next_save();
-        Some((edit, touched, next))
-    }
-
-    fn next_save(&mut self) -> Option<Vec<CatalogEntry>> {
-        if self.saving {
-            return None;
-        }
-        let entries = self.after(self.edits.front()?);
-        self.saving = true;
-        Some(entries)
-    }
-
-    fn after(&self, edit: &CatalogEdit) -> Vec<CatalogEntry> {
-        let mut catalog = self.catalog.clone();
-        if let Some(id) = &edit.remove {
-            catalog.remove(id);
-        }
-        for e in &edit.put {
-            catalog.insert(e.id.clone(), clean_entry(e.clone()));
-        }
-        catalog.into_values().collect()
-    }
-}
-
-fn clean_entry(entry: CatalogEntry) -> CatalogEntry {
-    let name = text::clean(entry.name.trim());
-    let name = if name.is_empty() { entry.id.to_string() } else { name };
-    CatalogEntry { id: entry.id, name }
 }

@@ -6,6 +6,7 @@
 
 pub mod budget;
 mod catalog;
+pub mod catalog_file;
 pub mod command;
 pub mod engine;
 pub mod event;

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use bonfire_proto::{Availability, GameId, PeerId};
 
+use crate::catalog_file::CatalogEdit;
 use crate::command::{CatalogEntry, Reply, TransferCommand};
 use crate::engine::Engine;
 use crate::event::PeerEvent;
-use crate::games::CatalogEdit;
 use crate::input::{CommandId, ConnId, Effect, OpId, OpInput, OpOutcome, OpPlan, Resumable};
 use crate::offers::{self, Offer, Target};
 use crate::ops::Operation;
@@ -70,19 +70,19 @@ impl Engine {
     ) -> Result<OpId, Report> {
         let game = target.game.clone();
         self.not_busy(&game)?;
-        let id = self.ops.begin(OperationKind::Download, &game, Phase::Preparing)?;
-        if !self.games.in_catalog(&game) {
-            // Whoever fetches a game serves it on: that is what makes a room fast.
+        if !self.games.catalog.will_hold(&game) {
+            // Whoever fetches a game serves it on: that is what makes a room fast. Before the operation begins, since a
+            // catalog that is full refuses the whole of it.
             let edit = CatalogEdit {
                 command: None,
                 put: vec![CatalogEntry { id: game.clone(), name: target.name.clone() }],
                 remove: None,
                 reply: Reply::Done,
             };
-            if let Some(entries) = self.games.edit_catalog(edit)? {
-                fx.push(Effect::SaveCatalog(entries));
-            }
+            self.games.catalog.edit(edit)?;
+            self.catalog_turn(fx);
         }
+        let id = self.ops.begin(OperationKind::Download, &game, Phase::Preparing)?;
         let sources = self.sources(&target, first);
         if let Some(op) = self.ops.get_mut(id) {
             op.only = first.or(sources.first().map(|(p, _)| *p)).filter(|_| target.content_hash.is_none());

@@ -1,6 +1,6 @@
 //! The catalog file: `catalog.json` in the games folder, and the sentinel of a folder that is put into it.
 
-use bonfire_disk::Sentinel;
+use bonfire_disk::{DiskError, Sentinel};
 use bonfire_engine::command::CatalogEntry;
 use bonfire_engine::input::{CommandId, Input, PreparedEntry};
 use bonfire_engine::{ErrorClass, Report};
@@ -27,11 +27,18 @@ struct CatalogFile {
 pub(crate) async fn load(world: World, events: mpsc::Sender<Event>) {
     let folder = world.folder.clone();
     let read = world.blocking.run(move || folder.catalog_read()).await;
-    let loaded = read.and_then(|r| r.map_err(|e| errors::disk(&e))).and_then(|bytes| match bytes {
+    let loaded = read.and_then(|r| r.map_err(|e| unreadable(&e))).and_then(|bytes| match bytes {
         None => Ok(None),
         Some(bytes) => parse(&bytes, &world).map(Some),
     });
     conns::send(&events, Event::Input(Input::CatalogLoaded(loaded))).await;
+}
+
+/// With the one code that a later read which works takes back.
+fn unreadable(error: &DiskError) -> Report {
+    let report = Report::new(error.class(), "catalog", errors::chain(error))
+        .hint("see that catalog.json can be read; until then the catalog stays as it was");
+    if error.is_retryable() { report.retryable() } else { report }
 }
 
 fn parse(bytes: &[u8], world: &World) -> Result<Vec<CatalogEntry>, Report> {

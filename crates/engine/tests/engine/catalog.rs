@@ -157,15 +157,93 @@ fn a_download_is_not_refused_because_many_edits_of_the_catalog_wait() {
     for _ in 0..300 {
         desk.catalog(LibraryCommand::CatalogImport { entries: vec![entry("b")] });
     }
+    assert!(desk.answered.values().any(|r| r.as_ref().is_err_and(|e| e.code == "busy")));
     let (op, batch) = desk.get("doom");
-    match op {
-        Ok(_) => assert_eq!(batch.started().len(), 1),
-        // Refused as a whole: nothing is left behind that blocks the game.
-        Err(error) => {
-            assert_eq!(error.code, "busy");
-            assert!(desk.view().operations.is_empty());
-        }
+    assert!(op.is_ok());
+    assert_eq!(batch.started().len(), 1);
+    while !desk.asked.is_empty() {
+        desk.give(Input::CatalogSaved(Ok(())));
     }
+    desk.give(Input::CatalogSaved(Ok(())));
+    assert!(desk.view().games.iter().any(|g| g.id == game("doom") && g.in_catalog));
+}
+
+#[test]
+fn a_download_that_the_catalog_has_no_room_for_leaves_nothing_that_blocks_the_game() {
+    let mut desk = Desk::started(&[], &[]);
+    desk.meet(&Other::new(0x40).with(&[ready("doom", 1)]));
+    let full: Vec<_> = (0..LIBRARY_GAMES_MAX).map(|n| entry(&format!("g{n}"))).collect();
+    desk.catalog(LibraryCommand::CatalogImport { entries: full });
+    for _ in 0..2 {
+        let (op, batch) = desk.get("doom");
+        assert_eq!(op.unwrap_err().code, "catalog_full");
+        assert!(batch.started().is_empty() && desk.view().operations.is_empty());
+    }
+    desk.give(Input::CatalogSaved(Ok(())));
+    desk.catalog(remove("g0"));
+    desk.give(Input::CatalogSaved(Ok(())));
+    assert!(desk.get("doom").0.is_ok());
+}
+
+#[test]
+fn an_edit_before_the_catalog_was_read_waits_for_it_and_loses_no_entry() {
+    let mut desk = Desk::raw(1, Default::default(), Vec::new());
+    desk.give(Input::Listening(crate::desk::addr(200)));
+    let (import, batch) = desk.catalog(LibraryCommand::CatalogImport { entries: vec![entry("new")] });
+    assert!(batch.saves().is_empty());
+    let (removal, batch) = desk.catalog(remove("old"));
+    assert!(batch.is_empty(), "nobody can say yet whether it is in the catalog");
+    let batch = desk.give(Input::CatalogLoaded(Ok(Some(vec![entry("kept"), entry("old")]))));
+    assert_eq!(batch.saves(), [vec![entry("kept"), entry("new"), entry("old")]]);
+    let batch = desk.give(Input::CatalogSaved(Ok(())));
+    assert_eq!(batch.saves(), [vec![entry("kept"), entry("new")]]);
+    desk.give(Input::CatalogSaved(Ok(())));
+    assert_eq!(desk.answered[&import], Ok(Reply::Done));
+    assert_eq!(desk.answered[&removal], Ok(Reply::Done));
+}
+
+#[test]
+fn a_catalog_that_cannot_be_read_is_not_written_over_by_a_person_nor_by_a_download() {
+    let mut desk = Desk::raw(0x50, Default::default(), Vec::new());
+    desk.give(Input::Listening(crate::desk::addr(200)));
+    desk.give(Input::CatalogLoaded(Err(report("catalog"))));
+    desk.scan(None);
+    desk.meet(&Other::new(0x40).with(&[ready("doom", 1)]));
+    let (op, batch) = desk.get("doom");
+    assert!(op.is_ok(), "what is fetched needs no catalog");
+    assert!(batch.saves().is_empty());
+    let reads = |batch: &crate::desk::Batch| batch.0.iter().filter(|e| matches!(e, Effect::LoadCatalog)).count();
+    assert_eq!(reads(&batch), 1, "it may have been mended");
+    let (import, batch) = desk.catalog(LibraryCommand::CatalogImport { entries: vec![entry("new")] });
+    assert!(batch.is_empty());
+    let batch = desk.give(Input::CatalogLoaded(Err(report("catalog"))));
+    // The read under way may have been before the mending.
+    assert_eq!((reads(&batch), batch.saves().len()), (1, 0));
+    let batch = desk.give(Input::CatalogLoaded(Err(report("catalog"))));
+    assert!(batch.saves().is_empty());
+    assert_eq!(desk.answered[&import].as_ref().unwrap_err().code, "catalog_unreadable");
+    // Mended: what the download brings comes into it beside what stands there.
+    desk.give(Input::Watched(Watched::Catalog));
+    let batch = desk.give(Input::CatalogLoaded(Ok(Some(vec![entry("by hand")]))));
+    assert_eq!(batch.saves(), [vec![entry("by hand"), entry("doom")]]);
+    desk.give(Input::CatalogSaved(Ok(())));
+    assert!(desk.view().games.iter().any(|g| g.id == game("doom") && g.in_catalog));
+    assert!(desk.view().problems.is_empty());
+}
+
+#[test]
+fn whatever_may_have_been_missed_has_the_catalog_read_again() {
+    let mut desk = Desk::started(&["doom"], &[]);
+    let reads = |batch: &crate::desk::Batch| batch.0.iter().any(|e| matches!(e, Effect::LoadCatalog));
+    let again = |desk: &mut Desk| {
+        desk.give(Input::CatalogLoaded(Ok(Some(vec![entry("doom")]))));
+        desk.scan(None);
+    };
+    assert!(reads(&desk.give(Input::Watched(Watched::Everything))));
+    again(&mut desk);
+    assert!(reads(&desk.pass(bonfire_engine::engine::FULL_SCAN_EVERY)));
+    again(&mut desk);
+    assert!(reads(&desk.catalog(LibraryCommand::Rescan { games: Vec::new() }).1));
 }
 
 #[test]
