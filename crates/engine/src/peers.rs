@@ -41,6 +41,10 @@ const SIMULTANEOUS_WITHIN: Duration = Duration::from_secs(10);
 /// First and longest wait before a library is asked for again that a peer could not give.
 const ASK_AGAIN_MIN: Duration = Duration::from_secs(15);
 const ASK_AGAIN_MAX: Duration = Duration::from_secs(300);
+/// Questions about its library that a peer may cause at once, and how often after that: each may bring twenty thousand
+/// games. Changes are pushed, so that a peer at work causes a few in an hour.
+const ASK_BURST: u32 = 10;
+const ASK_EVERY: Duration = Duration::from_secs(2);
 /// How long a lost peer stays in view, so that people see who was there.
 const FORGET_AFTER: Duration = Duration::from_secs(600);
 /// Most peers kept; beyond it newcomers are turned away. A large LAN party has a few hundred seats.
@@ -117,6 +121,10 @@ pub struct Peer {
     /// When to ask for its library again, after an answer that failed.
     ask_again: Option<Instant>,
     ask_wait: Duration,
+    /// What is asked then is the whole library.
+    wants_snapshot: bool,
+    /// Rises by `ASK_EVERY` with each question: how far it is ahead of now says how many were asked of late.
+    asked_until: Instant,
 }
 
 #[derive(Debug)]
@@ -274,6 +282,8 @@ impl Peer {
             fetching: false,
             ask_again: None,
             ask_wait: ASK_AGAIN_MIN,
+            wants_snapshot: false,
+            asked_until: now,
         }
     }
 }

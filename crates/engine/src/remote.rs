@@ -89,6 +89,8 @@ struct Heard {
     epoch: LibraryEpoch,
     rev: u64,
     digest: Option<Digest>,
+    /// Whether it was asked for after an answer had not reached it: an answer that does not either is the last.
+    asked: bool,
 }
 
 /// What another peer holds.
@@ -115,21 +117,27 @@ impl RemoteLibrary {
     /// Compares where the peer says that its library stands with what is known. With a digest the word is the peer's own
     /// (hello, summary) and is remembered, so that a later answer is held against it; without one it is a hint.
     pub fn compare(&mut self, epoch: LibraryEpoch, rev: u64, digest: Option<Digest>) -> SyncNeed {
-        let need = self.distance(Heard { epoch, rev, digest });
+        let heard = Heard { epoch, rev, digest, asked: false };
+        let need = self.distance(heard);
         if digest.is_some() {
-            self.heard = Some(Heard { epoch, rev, digest }).filter(|_| need != SyncNeed::Nothing);
+            self.heard = Some(heard).filter(|_| need != SyncNeed::Nothing);
         }
         need
     }
 
     /// What is still to be asked after an answer was taken in, because the peer has told of something newer meanwhile.
-    /// Says so once for each thing heard, so that a peer that never delivers what it announces is not asked for ever.
+    /// Says so once for each thing heard, so that a peer that never delivers what it announces is not asked for ever. To
+    /// be called for an answer that came: what was heard is kept until then.
     #[must_use]
     pub fn take_need(&mut self) -> SyncNeed {
-        self.heard.take().map_or(SyncNeed::Nothing, |heard| self.distance(heard))
+        match self.heard.as_mut() {
+            Some(heard) if !heard.asked => heard.asked = true,
+            _ => self.heard = None,
+        }
+        self.need()
     }
 
-    /// The same without forgetting what was heard: for an answer that never came.
+    /// The same without counting it as asked: for an answer that never came.
     #[must_use]
     pub fn need(&self) -> SyncNeed {
         self.heard.map_or(SyncNeed::Nothing, |heard| self.distance(heard))
@@ -224,9 +232,9 @@ impl RemoteLibrary {
 
     fn cannot_take(&mut self, delta: &LibraryDelta, why: &'static str) -> DeltaOutcome {
         // A snapshot that is under way may be older than this delta; `take_need` asks for the rest then.
-        let is_newer = self.heard.is_none_or(|h| h.epoch != delta.library_epoch || h.rev < delta.to_rev);
+        let is_newer = self.heard.is_none_or(|h| h.asked || h.epoch != delta.library_epoch || h.rev < delta.to_rev);
         if is_newer {
-            self.heard = Some(Heard { epoch: delta.library_epoch, rev: delta.to_rev, digest: None });
+            self.heard = Some(Heard { epoch: delta.library_epoch, rev: delta.to_rev, digest: None, asked: false });
         }
         DeltaOutcome::NeedSnapshot(why)
     }

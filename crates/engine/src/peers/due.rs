@@ -10,7 +10,7 @@ use super::{
     STALE_AFTER, StaticPeer,
 };
 use crate::input::{DialId, Effect};
-use crate::remote::RemoteLibrary;
+use crate::remote::{RemoteLibrary, SyncNeed};
 use crate::report::Report;
 use crate::time::Instant;
 
@@ -92,8 +92,9 @@ impl Peers {
             fx.push(Effect::Dial { dial, addrs, expect, hello: mine.clone() });
         }
         for peer in ask_again {
-            let Some(need) = self.all.get(&peer).map(|p| p.library.need()) else { continue };
-            self.ask_for(peer, need, fx);
+            let Some(p) = self.all.get(&peer) else { continue };
+            let need = if p.wants_snapshot { SyncNeed::Snapshot } else { p.library.need() };
+            self.ask_for(now, peer, need, fx);
         }
         for conn in stale {
             fx.push(Effect::Close(conn, CloseCode::Stale));

@@ -3,7 +3,7 @@
 use bonfire_proto::message::{Control, GetLibraryDelta, GetLibrarySnapshot, Pong, Request};
 use bonfire_proto::{CloseCode, Digest, ErrorCode, LibraryEpoch, PeerId, text};
 
-use super::{ASK_AGAIN_MAX, ASK_AGAIN_MIN, BACK_AFTER_GOODBYE, BACKOFF_MIN, Peers, PeersChange};
+use super::{ASK_AGAIN_MAX, ASK_AGAIN_MIN, ASK_BURST, ASK_EVERY, BACK_AFTER_GOODBYE, BACKOFF_MIN, Peers, PeersChange};
 use crate::input::{ConnId, Effect, LibraryAnswer};
 use crate::remote::{DeltaOutcome, SyncNeed};
 use crate::report::Report;
@@ -26,7 +26,7 @@ impl Peers {
             Control::Pong(_) => Vec::new(),
             Control::LibrarySummary(m) if m.peer_id == peer => {
                 let s = m.summary;
-                self.sync(peer, s.library_epoch, s.library_rev, Some(s.library_digest), fx);
+                self.sync(now, peer, s.library_epoch, s.library_rev, Some(s.library_digest), fx);
                 Vec::new()
             }
             Control::LibraryDelta(m) if m.peer_id == peer => {
@@ -38,7 +38,7 @@ impl Peers {
                     }
                     DeltaOutcome::Ignored => Vec::new(),
                     DeltaOutcome::NeedSnapshot(_) => {
-                        self.fetch(peer, snapshot_request(), fx);
+                        self.fetch(now, peer, snapshot_request(), fx);
                         Vec::new()
                     }
                 }
@@ -103,29 +103,29 @@ impl Peers {
                 p.ask_again = Some(now + p.ask_wait);
                 let first = p.ask_wait == ASK_AGAIN_MIN;
                 p.ask_wait = (p.ask_wait * 2).min(ASK_AGAIN_MAX);
-                if !first {
-                    return out;
+                if first {
+                    let addr = p.addr.map_or_else(|| peer.short(), |a| a.to_string());
+                    out.push(PeersChange::Refused(addr, error));
                 }
-                let addr = p.addr.map_or_else(|| peer.short(), |a| a.to_string());
-                out.push(PeersChange::Refused(addr, error));
+                return out;
             }
         }
         let Some(p) = self.all.get_mut(&peer) else { return out };
-        if p.ask_again.is_some() {
-            return out;
-        }
+        // It answers again: what was to be asked later is asked now, if this answer has not brought it.
+        p.ask_again = None;
         p.ask_wait = ASK_AGAIN_MIN;
         if need_snapshot {
-            self.fetch(peer, snapshot_request(), fx);
+            self.fetch(now, peer, snapshot_request(), fx);
         } else {
             let need = p.library.take_need();
-            self.ask_for(peer, need, fx);
+            self.ask_for(now, peer, need, fx);
         }
         out
     }
 
     pub(super) fn sync(
         &mut self,
+        now: Instant,
         peer: PeerId,
         epoch: LibraryEpoch,
         rev: u64,
@@ -134,29 +134,36 @@ impl Peers {
     ) {
         let Some(p) = self.all.get_mut(&peer) else { return };
         let need = p.library.compare(epoch, rev, digest);
-        self.ask_for(peer, need, fx);
+        self.ask_for(now, peer, need, fx);
     }
 
     /// While an answer is under way nothing more is asked: what was heard is remembered and looked at when it came.
-    pub(super) fn ask_for(&mut self, peer: PeerId, need: SyncNeed, fx: &mut Vec<Effect>) {
+    pub(super) fn ask_for(&mut self, now: Instant, peer: PeerId, need: SyncNeed, fx: &mut Vec<Effect>) {
         let Some(p) = self.all.get(&peer) else { return };
         match (need, p.library.epoch()) {
             (SyncNeed::Delta { from_rev }, Some(library_epoch)) => {
-                self.fetch(peer, Request::GetLibraryDelta(GetLibraryDelta { library_epoch, from_rev }), fx);
+                self.fetch(now, peer, Request::GetLibraryDelta(GetLibraryDelta { library_epoch, from_rev }), fx);
             }
-            (SyncNeed::Snapshot, _) | (SyncNeed::Delta { .. }, None) => self.fetch(peer, snapshot_request(), fx),
+            (SyncNeed::Snapshot, _) | (SyncNeed::Delta { .. }, None) => self.fetch(now, peer, snapshot_request(), fx),
             (SyncNeed::Nothing, _) => {}
         }
     }
 
-    pub(super) fn fetch(&mut self, peer: PeerId, request: Request, fx: &mut Vec<Effect>) {
-        if let Some(p) = self.all.get_mut(&peer)
-            && let Some(link) = p.link
-            && !p.fetching
-        {
-            p.fetching = true;
-            fx.push(Effect::FetchLibrary(link.conn, request));
+    /// Asks, unless an answer is under way or too much was asked of late; then it is asked when that is over.
+    pub(super) fn fetch(&mut self, now: Instant, peer: PeerId, request: Request, fx: &mut Vec<Effect>) {
+        let Some(p) = self.all.get_mut(&peer) else { return };
+        let Some(link) = p.link.filter(|_| !p.fetching) else { return };
+        let request = if p.wants_snapshot { snapshot_request() } else { request };
+        let full = now + ASK_EVERY * ASK_BURST;
+        if p.asked_until > full {
+            p.wants_snapshot = matches!(request, Request::GetLibrarySnapshot(_));
+            p.ask_again = Some(now + p.asked_until.since(full));
+            return;
         }
+        p.asked_until = p.asked_until.max(now) + ASK_EVERY;
+        p.wants_snapshot = false;
+        p.fetching = true;
+        fx.push(Effect::FetchLibrary(link.conn, request));
     }
 }
 

@@ -92,6 +92,7 @@ impl Peers {
         p.backoff = BACKOFF_MIN;
         p.fetching = false;
         p.ask_again = None;
+        p.wants_snapshot = false;
         p.ask_wait = ASK_AGAIN_MIN;
         p.name = text::clean(&hello.name);
         let listener = listener_of(&hello.listen_addr, remote);
@@ -106,7 +107,7 @@ impl Peers {
         if !we_dialed {
             fx.push(Effect::Accept(conn, mine.clone()));
         }
-        self.sync(proven, hello.library_epoch, hello.library_rev, Some(hello.library_digest), fx);
+        self.sync(now, proven, hello.library_epoch, hello.library_rev, Some(hello.library_digest), fx);
         let mut out = vec![if was { PeersChange::Rewired(proven) } else { PeersChange::Appeared(proven) }];
         if moved {
             out.push(PeersChange::Moved(proven));

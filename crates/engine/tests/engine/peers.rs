@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bonfire_engine::PeerEvent;
 use bonfire_engine::command::{Command, NodeCommand, Reply};
-use bonfire_engine::input::{ConnInput, Discovered, Effect, Input};
+use bonfire_engine::input::{ConnInput, Discovered, Effect, Input, LibraryAnswer};
 use bonfire_engine::peers::{PING_AFTER, STALE_AFTER};
 use bonfire_proto::limits::PROTO_VERSION;
 use bonfire_proto::message::{Control, ErrorMsg, GetLibraryDelta, Goodbye, LibraryDeltaMsg, Ping, Pong, Request};
@@ -429,6 +429,76 @@ fn an_answer_that_failed_is_asked_for_again_and_not_in_a_loop() {
     assert!(asked <= 3, "{asked} requests at once");
     let later = desk.pass(Duration::from_secs(70));
     assert!(!later.asked().is_empty(), "what a peer holds is wanted as long as it is there");
+}
+
+#[test]
+fn what_was_heard_while_an_answer_was_under_way_is_asked_for_until_an_answer_comes() {
+    let mut desk = desk();
+    let six = Other { rev: 6, ..Other::new(0x60).with(&[ready("doom", 1)]) };
+    let (conn, _) = desk.arrive(&six, None);
+    // Its next change overtakes the snapshot that was asked for.
+    let seven = six.clone().with(&[ready("doom", 1), ready("quake", 2)]);
+    let delta = seven.delta_from(6, &[ready("quake", 2)], &[]);
+    desk.hears(conn, Control::LibraryDelta(LibraryDeltaMsg { peer_id: six.id, delta: delta.clone() }));
+    let is_delta_from_six = |batch: &Batch| match batch.asked()[..] {
+        [(c, Request::GetLibraryDelta(GetLibraryDelta { from_rev, .. }))] => c == conn && *from_rev == 6,
+        _ => false,
+    };
+    assert!(is_delta_from_six(&desk.answers(conn, six.snapshot())));
+    // Three answers in a row fail.
+    for _ in 0..3 {
+        desk.give(Input::Conn(ConnInput::Library(conn, Err(report("stalled").retryable()))));
+        assert!(is_delta_from_six(&desk.pass(Duration::from_secs(61))), "nobody asks again");
+        // It lives all the while.
+        desk.hears(conn, Control::Ping(Ping {}));
+    }
+    desk.answers(conn, LibraryAnswer::Delta(delta));
+    assert_eq!(desk.view().peers[0].library_rev, 7);
+    assert!(desk.pass(Duration::from_secs(60)).asked().is_empty());
+}
+
+#[test]
+fn a_peer_that_answers_again_is_asked_at_once_for_what_is_missing() {
+    let mut desk = desk();
+    let one = Other::new(0x60).with(&[ready("doom", 1)]);
+    let (conn, _) = desk.arrive(&one, None);
+    desk.give(Input::Conn(ConnInput::Library(conn, Err(report("stalled").retryable()))));
+    // To be asked again later; its summary asks before that.
+    assert_eq!(desk.hears(conn, one.summary()).asked().len(), 1);
+    let two = one.clone().with(&[ready("doom", 1), ready("quake", 2)]);
+    desk.hears(conn, two.summary());
+    let batch = desk.answers(conn, one.snapshot());
+    assert!(matches!(batch.asked()[..], [(_, Request::GetLibraryDelta(_))]), "{batch:?}");
+    desk.answers(conn, LibraryAnswer::Delta(two.delta_from(1, &[ready("quake", 2)], &[])));
+    assert!(desk.pass(Duration::from_secs(20)).asked().is_empty(), "nothing is missing any more");
+}
+
+#[test]
+fn a_peer_that_says_something_new_all_the_time_is_asked_now_and_then() {
+    let mut desk = desk();
+    let mut other = Other::new(0x60).with(&[ready("doom", 1)]);
+    let (conn, _) = desk.arrive(&other, None);
+    let (mut asked, mut owed) = (1, 1);
+    for n in 0..600u16 {
+        let mut batch = Batch(Vec::new());
+        if owed > 0 {
+            batch = desk.answers(conn, other.snapshot());
+            owed -= 1;
+        }
+        let n = u8::try_from(n % 100).unwrap();
+        other = Other { epoch: epoch(u128::from(n)), ..other.with(&[ready("doom", n)]) };
+        batch.0.extend(desk.hears(conn, other.summary()).0);
+        batch.0.extend(desk.pass(Duration::from_millis(100)).0);
+        owed += batch.asked().len();
+        asked += batch.asked().len();
+        assert!(owed <= 1, "two questions at a time");
+    }
+    assert!((20..=45).contains(&asked), "{asked} whole libraries in a minute");
+    // Once it is quiet, the last word counts.
+    while owed > 0 || !desk.pass(Duration::from_secs(3)).asked().is_empty() {
+        owed = desk.answers(conn, other.snapshot()).asked().len();
+    }
+    assert_eq!(desk.view().peers[0].library_rev, other.rev);
 }
 
 #[test]
