@@ -154,12 +154,16 @@ fn agree(game: &GameId, offers: &[&Offer<'_>]) -> Result<Target, Report> {
 
 fn check_here(here: &GameSummary, target: &Target, offers: &[&Offer<'_>], from: Option<PeerId>) -> Result<(), Report> {
     let game = &target.game;
-    let same_content = match (here.content_hash, target.content_hash) {
-        (Some(a), Some(b)) => a == b,
-        _ => true,
-    };
-    if here.manifest_hash == target.manifest_hash && same_content {
-        return Err(already_here(here));
+    let versions = compare_versions(&here.eti_version, &target.version);
+    if here.manifest_hash == target.manifest_hash {
+        let is_here = match (here.content_hash, target.content_hash) {
+            (Some(a), Some(b)) => a == b,
+            // Equal names and sizes prove little: a patch may keep them all. The version decides, or whoever names a peer.
+            _ => from.is_none() && versions == Ordering::Equal,
+        };
+        if is_here {
+            return Err(already_here(here));
+        }
     }
     if from.is_some() {
         return Ok(());
@@ -169,7 +173,7 @@ fn check_here(here: &GameSummary, target: &Target, offers: &[&Offer<'_>], from: 
         .map(|o| o.peer)
         .min()
         .map_or_else(String::new, |p| format!("to replace what is here: `bonfire get {game} --from {p}`"));
-    match compare_versions(&here.eti_version, &target.version) {
+    match versions {
         Ordering::Greater => Err(Report::new(
             ErrorClass::Refused,
             "newer_here",

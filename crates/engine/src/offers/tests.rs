@@ -90,11 +90,24 @@ fn different_contents_of_one_version_are_for_the_user_to_decide() {
 }
 
 #[test]
+fn equal_names_and_sizes_do_not_make_another_version_the_same() {
+    for (there, here) in [(Some(1), None), (None, Some(1)), (None, None)] {
+        let offered = [ready("1.1", 1, there)];
+        let c = decide(&offered, Some(&ready("1.0", 1, here)), None).unwrap();
+        assert_eq!(c.target.version, "1.1");
+        assert_eq!(code(decide(&offered, Some(&ready("1.2", 1, here)), None)), "newer_here");
+        // Whoever names a peer wants its bytes, unless they are known to be here.
+        assert!(decide(&offered, Some(&ready("1.1", 1, here)), Some(1)).is_ok());
+        assert_eq!(code(decide(&offered, Some(&ready("1.1", 1, here)), None)), "already_here");
+    }
+}
+
+#[test]
 fn what_is_here_already_is_not_fetched_again() {
     let offered = [ready("1", 1, Some(1))];
     assert_eq!(code(decide(&offered, Some(&ready("1", 1, Some(1))), None)), "already_here");
     assert_eq!(code(decide(&offered, Some(&ready("1", 1, None)), None)), "already_here");
-    assert_eq!(code(decide(&offered, Some(&ready("1", 1, None)), Some(1))), "already_here");
+    assert_eq!(code(decide(&offered, Some(&ready("1", 1, Some(1))), Some(1))), "already_here");
     assert_eq!(code(decide(&[], Some(&ready("1", 1, None)), None)), "already_here");
     let not_downloaded = GameSummary { downloaded: false, ..ready("1", 1, Some(1)) };
     assert!(decide(&offered, Some(&not_downloaded), None).is_ok());
