@@ -287,7 +287,11 @@ impl Engine {
             .collect();
         let mut changed = false;
         for (id, target) in downloads {
-            let only = self.ops.get(id).and_then(|op| op.only);
+            let Some((kind, only)) = self.ops.get(id).map(|op| (op.kind, op.only)) else { continue };
+            if kind == OperationKind::Verify && target.content_hash.is_none() {
+                // Nobody can be known to hold what lies here: a repair would mix two contents.
+                continue;
+            }
             let sources = self.sources(&target, only);
             let peers: Vec<PeerId> = sources.iter().map(|(p, _)| *p).collect();
             let Some(op) = self.ops.get_mut(id) else { continue };

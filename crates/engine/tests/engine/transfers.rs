@@ -434,6 +434,21 @@ fn verify_compares_with_what_was_downloaded_and_repairs_from_the_same_content() 
 }
 
 #[test]
+fn a_verify_of_a_content_nobody_knows_never_gets_a_source() {
+    let mut desk = Desk::started(&["doom"], &[("doom", unhashed(1))]);
+    desk.meet(&seat());
+    let (_, batch) = desk.transfer(TransferCommand::Verify { game: game("doom") });
+    let [(_, OpPlan::Verify { sources, .. })] = batch.started()[..] else { panic!("{batch:?}") };
+    assert!(sources.is_empty());
+    // Whoever comes, leaves or says something new meanwhile has the same names and sizes, and who knows what bytes.
+    let other = Other::new(0x60).with(&[ready("doom", 1)]);
+    let (conn, _) = desk.arrive(&other, None);
+    assert!(desk.answers(conn, other.snapshot()).sources().is_empty());
+    assert!(desk.closes(conn, "gone").sources().is_empty());
+    assert!(desk.view().operations[0].sources.is_empty());
+}
+
+#[test]
 fn a_verify_is_cancelled_as_what_it_is() {
     let mut desk = Desk::started(&["doom"], &[("doom", facts(1))]);
     let (op, _) = desk.transfer(TransferCommand::Verify { game: game("doom") });
