@@ -14,7 +14,7 @@ use crate::control::Client;
 use crate::exit::{Exit, Failure};
 use crate::render::{Out, percent, size, table};
 
-/// One version of a game in the room.
+/// One file list of a version of a game in the room.
 #[derive(Debug, Serialize)]
 struct RoomGame {
     id: GameId,
@@ -112,12 +112,14 @@ fn active(snapshot: &Snapshot, id: &GameId) -> Option<String> {
     })
 }
 
-/// Every game and version that someone connected or this peer has, sorted.
+/// Every game, version and file list that someone connected or this peer has, sorted. Two lists of one version are not one
+/// game: their sizes differ.
 fn room(snapshot: &Snapshot) -> Vec<RoomGame> {
-    let mut games: BTreeMap<(GameId, String), RoomGame> = BTreeMap::new();
+    let mut games: BTreeMap<(GameId, String, Option<ManifestHash>), RoomGame> = BTreeMap::new();
     for peer in snapshot.peers.iter().filter(|p| p.connected) {
         for game in &peer.games {
-            let entry = games.entry((game.id.clone(), game.version.clone())).or_insert_with(|| RoomGame {
+            let key = (game.id.clone(), game.version.clone(), Some(game.manifest_hash));
+            let entry = games.entry(key).or_insert_with(|| RoomGame {
                 id: game.id.clone(),
                 name: game.name.clone(),
                 version: game.version.clone(),
@@ -135,7 +137,8 @@ fn room(snapshot: &Snapshot) -> Vec<RoomGame> {
         }
     }
     for game in snapshot.games.iter().filter(|g| g.downloaded || g.installed || active(snapshot, &g.id).is_some()) {
-        let entry = games.entry((game.id.clone(), game.version.clone())).or_insert_with(|| RoomGame {
+        let key = (game.id.clone(), game.version.clone(), game.manifest_hash);
+        let entry = games.entry(key).or_insert_with(|| RoomGame {
             id: game.id.clone(),
             name: game.name.clone(),
             version: game.version.clone(),

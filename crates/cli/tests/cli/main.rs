@@ -8,6 +8,7 @@ mod demo;
 mod doctor;
 #[cfg(unix)]
 mod interrupt;
+mod pages;
 mod running;
 mod transfers;
 mod usage;
