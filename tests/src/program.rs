@@ -32,3 +32,17 @@ pub fn bonfire() -> &'static Path {
         folder.join("bonfire")
     })
 }
+
+/// Whether strace is here. Where it is not, says loudly that `what` is skipped.
+///
+/// # Panics
+/// When it is not although `CI` is set.
+#[must_use]
+pub fn has_strace(what: &str) -> bool {
+    let is_here = std::process::Command::new("strace").arg("-V").output().is_ok_and(|out| out.status.success());
+    if !is_here {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "CI needs strace: {what}");
+        eprintln!("\n*** SKIPPED: {what}: no strace here ***\n");
+    }
+    is_here
+}

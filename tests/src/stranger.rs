@@ -8,6 +8,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bonfire_proto::chunk::{ChunkHasher, chunk_hash, merge_chunk_hashes};
@@ -244,7 +245,7 @@ pub enum Lie {
     Stall,
     /// Announces a chunk that is longer than a chunk can be.
     LongChunk,
-    /// Sends chunk 0 whatever was asked for.
+    /// Says of every chunk that it is the one beside it.
     OtherChunk,
 }
 
@@ -255,6 +256,7 @@ pub struct Served {
     bytes: BTreeMap<RelPath, Vec<u8>>,
     hashes: BTreeMap<RelPath, Vec<Digest>>,
     name: String,
+    asked: Arc<AtomicU32>,
 }
 
 impl Served {
@@ -292,7 +294,13 @@ impl Served {
             .map(|b| String::from_utf8_lossy(b).trim().to_owned())
             .unwrap_or_default();
         let manifest = Manifest::new(GameId::new(id).unwrap(), version, files);
-        Self { manifest, bytes, hashes, name: name.to_owned() }
+        Self { manifest, bytes, hashes, name: name.to_owned(), asked: Arc::default() }
+    }
+
+    /// Counts the chunks that were asked for, and so the lies that were told.
+    #[must_use]
+    pub fn asked(&self) -> Arc<AtomicU32> {
+        Arc::clone(&self.asked)
     }
 
     /// Its line in a list.
@@ -352,6 +360,7 @@ async fn answer(game: Arc<Served>, me: PeerId, lie: Lie, mut send: SendStream, m
             let first = u32::try_from(request["first"].as_u64().unwrap_or(0)).unwrap_or(0);
             let count = u32::try_from(request["count"].as_u64().unwrap_or(0)).unwrap_or(0);
             for index in first..first.saturating_add(count) {
+                game.asked.fetch_add(1, Ordering::Relaxed);
                 if !send_chunk(content, index, lie, &mut send).await {
                     return;
                 }

@@ -11,10 +11,10 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use bonfire_tests::aftermath::{Ended, GAME, Mode, Stage};
+use bonfire_tests::program::has_strace;
 use bonfire_tests::{Random, Room};
 use serde_json::json;
 
@@ -43,10 +43,6 @@ const WRITES: &[&str] = &[
 const ERRORS: &[&str] = &["ENOSPC", "EIO", "EMFILE", "EACCES"];
 /// What one run is given. A download takes a second; one that waits for a source that it was refused, for ever.
 const RUN: Duration = Duration::from_secs(25);
-
-fn has_strace() -> bool {
-    Command::new("strace").arg("-V").output().is_ok_and(|out| out.status.success())
-}
 
 /// What is done to a system call.
 #[derive(Debug, Clone, Copy)]
@@ -180,9 +176,7 @@ fn shown(ended: &Ended) -> String {
 
 #[test]
 fn a_crash_or_an_error_at_any_system_call_loses_nothing() {
-    if !has_strace() {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "CI needs strace");
-        eprintln!("\n*** SKIPPED: the sweep over system calls: no strace here ***\n");
+    if !has_strace("the sweep over system calls") {
         return;
     }
     let Some(room) = Room::new("syscalls") else { return };

@@ -237,12 +237,14 @@ fn resident_mib(pid: u32) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
 }
 
-/// A room with an honest source, a stranger that offers the same game and lies, and a receiver that knows both.
-fn with_liar(name: &str, lie: Lie, test: impl FnOnce(&Peer, &mut Peer)) {
+/// A room with an honest source, a stranger that offers the same game and lies, and a receiver that knows both. The test
+/// gets a count of the chunks that the stranger was asked for.
+fn with_liar(name: &str, lie: Lie, test: impl FnOnce(&Peer, &mut Peer, &AtomicU32)) {
     let Some(room) = Room::new(name) else { return };
     let a = source(&room, 40);
     a.link.shape(100);
     let served = Served::read(&a.root("doom"), "The doom game");
+    let asked = served.asked();
     let mut b = room.peer("b");
     b.sees_hashed(&a, "doom");
     let addr = b.addr();
@@ -258,12 +260,28 @@ fn with_liar(name: &str, lie: Lie, test: impl FnOnce(&Peer, &mut Peer)) {
             })
             .then_some(())
     });
-    test(&a, &mut b);
+    test(&a, &mut b, &asked);
+}
+
+/// The stranger is asked, lies, and is dropped, however little the honest source brings meanwhile; then the game comes.
+fn is_dropped(name: &str, lie: Lie) {
+    with_liar(name, lie, |a, b, asked| {
+        // Alone it would take longer than the stranger is given.
+        a.link.shape(6);
+        b.get("doom");
+        let dropped = b.expect_game("source_dropped", "doom", LONG);
+        assert_ne!(dropped["peer"], a.id(), "the honest one: {dropped}");
+        assert!(asked.load(Ordering::Relaxed) > 0, "{lie:?} was never told");
+        assert!(b.operation("doom").is_some(), "it was over before");
+        a.link.unshape();
+        b.finished("doom");
+        b.holds_same("doom", a);
+    });
 }
 
 #[test]
 fn an_honest_stranger_is_a_source_like_any_other() {
-    with_liar("honest", Lie::Honest, |a, b| {
+    with_liar("honest", Lie::Honest, |a, b, _| {
         let before = a.link.bytes().0;
         b.get("doom");
         b.finished("doom");
@@ -275,36 +293,18 @@ fn an_honest_stranger_is_a_source_like_any_other() {
 
 #[test]
 fn a_lying_source_is_dropped() {
-    with_liar("liar", Lie::WrongBytes, |a, b| {
-        b.get("doom");
-        b.finished("doom");
-        let dropped = b.expect_game("source_dropped", "doom", SOON);
-        assert_ne!(dropped["peer"], a.id(), "{dropped}");
-        b.holds_same("doom", a);
-    });
+    is_dropped("liar", Lie::WrongBytes);
 }
 
 #[test]
 fn a_stalling_source_is_dropped() {
-    with_liar("stall", Lie::Stall, |a, b| {
-        b.get("doom");
-        b.finished("doom");
-        b.holds_same("doom", a);
-    });
+    is_dropped("stall", Lie::Stall);
 }
 
 #[test]
 fn a_source_that_sends_other_chunks_is_dropped() {
-    with_liar("other", Lie::OtherChunk, |a, b| {
-        b.get("doom");
-        b.finished("doom");
-        b.holds_same("doom", a);
-    });
-    with_liar("long", Lie::LongChunk, |a, b| {
-        b.get("doom");
-        b.finished("doom");
-        b.holds_same("doom", a);
-    });
+    is_dropped("other", Lie::OtherChunk);
+    is_dropped("long", Lie::LongChunk);
 }
 
 #[test]
