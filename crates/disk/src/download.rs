@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bonfire_engine::recovery::JournalState;
 use bonfire_proto::chunk::{ChunkHasher, chunk_hash, merge_chunk_hashes};
-use bonfire_proto::{ChunkBitmap, ChunkLayout, ChunkRef, Digest, Manifest, chunk_span};
+use bonfire_proto::{ChunkBitmap, ChunkLayout, ChunkRef, Digest, Manifest, RelPath, chunk_span};
 
 use crate::error::DiskError;
 use crate::fs::FsPath;
@@ -91,6 +91,24 @@ impl Download {
         }
         let len = |n| self.locate(n).and_then(|at| self.span(at)).map_or(0, |(_, len)| len);
         self.verified().zeros().map(len).sum::<u64>().min(self.unreserved)
+    }
+
+    /// Files that this download would have to write over although nobody says that they are a version of the game: they
+    /// lay in a root without a sentinel and do not hold what they should. Complete once [`Self::reuse`] went over all.
+    ///
+    /// # Errors
+    /// Whatever the disk reports.
+    pub fn strangers(&self) -> Result<Vec<RelPath>, DiskError> {
+        let parked = self.root.child(crate::version::DISCARDED);
+        if self.inner.kind(&parked)?.is_some() {
+            return Ok(Vec::new());
+        }
+        let is_stranger = |file: u32| {
+            let whole = self.layout().range(file).is_none_or(|mut r| r.all(|n| self.verified().get(n)));
+            self.shared.is_unadopted(file) && !whole
+        };
+        let files = (0u32..).zip(&self.manifest().files).filter(|(i, _)| is_stranger(*i));
+        Ok(files.map(|(_, f)| f.path.clone()).collect())
     }
 
     /// A handle for writing, to be cloned into as many threads as wanted.

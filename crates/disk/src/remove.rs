@@ -33,6 +33,15 @@ impl GamesFolder {
     /// `NotHere`; `NotDownloaded` without a regular root `version.ini`; `Installed` with `local/`, `.local.installing/`
     /// or `.local.backup/`; `Busy` when a transaction is recorded there; the disk's.
     pub fn remove_downloaded(&self, game: &GameId) -> Result<RemoveReport, RemoveError> {
+        self.remove_downloaded_as(game, None)
+    }
+
+    /// As [`Self::remove_downloaded`], of a game that was downloaded as `only`: whatever else lies in its root stays, too,
+    /// and is reported.
+    ///
+    /// # Errors
+    /// As [`Self::remove_downloaded`].
+    pub fn remove_downloaded_as(&self, game: &GameId, only: Option<&Manifest>) -> Result<RemoveReport, RemoveError> {
         let inner = &self.inner;
         let held = Held::take(inner, game)?;
         let root = FsPath::game(game);
@@ -62,8 +71,12 @@ impl GamesFolder {
         if walked.sentinel != Sentinel::Regular {
             return Err(RemoveError::NotDownloaded { path: inner.shown(&root) });
         }
-        let files: Vec<ManifestFile> =
-            walked.files.into_iter().map(|f| ManifestFile { path: f.path, size: f.size, blake3: None }).collect();
+        let files: Vec<ManifestFile> = walked
+            .files
+            .into_iter()
+            .filter(|f| only.is_none_or(|m| m.file(&f.path).is_some()))
+            .map(|f| ManifestFile { path: f.path, size: f.size, blake3: None })
+            .collect();
         let owned: Vec<RelPath> = files.iter().map(|f| f.path.clone()).collect();
         let manifest = Manifest::new(game.clone(), walked.eti_version, files);
         manifest.check().map_err(DiskError::Manifest)?;

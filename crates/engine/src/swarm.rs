@@ -232,6 +232,13 @@ impl Schedule {
         }
     }
 
+    /// A span waits for something of this side: its source is not to blame for the silence.
+    pub fn waits(&mut self, now: Instant, id: SpanId) {
+        if let Some(o) = self.spans.get_mut(&id) {
+            o.moved = now;
+        }
+    }
+
     /// A chunk of a span, by its index in the file, has the hash that it must have. Says whether to write it.
     pub fn verified(&mut self, now: Instant, id: SpanId, chunk: u32) -> Accepted {
         let Some(o) = self.spans.get_mut(&id) else { return Accepted::AlreadyHad };

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use bonfire_disk::{DiskError, FileStamp, Fingerprint, Sentinel, Watches};
+use bonfire_disk::{DiskError, FileStamp, Fingerprint, Sentinel, Walked, WalkedFile, Watches};
 use bonfire_engine::input::{GameFacts, Input, Persist, Scanned};
 use bonfire_engine::{ErrorClass, Report};
 use bonfire_proto::{ContentHash, Digest, GameId, Manifest, ManifestFile, ManifestHash, RelPath};
@@ -32,6 +32,17 @@ pub(crate) struct HashedGame {
     pub(crate) game: GameId,
     pub(crate) manifest_hash: ManifestHash,
     pub(crate) files: Vec<KnownFile>,
+}
+
+/// Which files of a game root a download may touch.
+#[derive(Debug, Default)]
+pub(crate) struct Vouched {
+    /// What a download of ours committed and nobody changed since: may be removed.
+    pub(crate) ours: Vec<RelPath>,
+    /// Other files beside a sentinel: a new version may write over them at its own paths.
+    pub(crate) replaceable: Vec<RelPath>,
+    /// Bytes of every file that is there.
+    pub(crate) sizes: BTreeMap<RelPath, u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -181,9 +192,9 @@ impl Index {
         };
         let walked = folder.walk_telling(game, &mut passing).inspect_err(|_| self.distrust(game))?;
         let known = self.known_content(game);
-        let rows: Vec<FileRow> = walked
-            .files
-            .iter()
+        let (files, private) = self.of_the_game(game, &walked);
+        let rows: Vec<FileRow> = files
+            .into_iter()
             .map(|f| FileRow {
                 path: f.path.clone(),
                 size: f.size,
@@ -197,6 +208,11 @@ impl Index {
         let mut problems: Vec<String> = walked.problems.iter().map(ToString::to_string).collect();
         if walked.sentinel == Sentinel::NotRegular {
             problems.push("version.ini is not a regular file, so the game does not count as downloaded".to_owned());
+        }
+        if let Some(first) = private.first() {
+            let more = private.len() - 1;
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            problems.push(format!("{first}{more} did not come with this version: kept here, shared with nobody"));
         }
         let facts = GameFacts {
             version: walked.eti_version,
@@ -230,6 +246,20 @@ impl Index {
         cache.entries.insert(game.clone(), Entry { seen, facts: facts.clone() });
         cache.pending.insert(game.clone(), row);
         Ok(Some(facts))
+    }
+
+    /// The files that are this version of the game, and the others. What lies beside the files of a download is a
+    /// person's own (a save, a note): it must neither leave this machine nor make its copy another than the room's. A
+    /// game that was put here by hand is all of its files.
+    fn of_the_game<'a>(&self, game: &GameId, walked: &'a Walked) -> (Vec<&'a WalkedFile>, Vec<&'a RelPath>) {
+        let downloaded = self.downloaded_as(game).unwrap_or_else(|error| {
+            tracing::warn!("{error}");
+            None
+        });
+        let downloaded = downloaded.filter(|m| is_version(m, walked));
+        let (ours, others): (Vec<_>, Vec<_>) =
+            walked.files.iter().partition(|f| downloaded.as_ref().is_none_or(|m| m.file(&f.path).is_some()));
+        (ours, others.into_iter().map(|f| &f.path).collect())
     }
 
     /// Has the next scan list a game's files anew: something in it changed, which its fingerprint need not show.
@@ -327,6 +357,29 @@ impl Index {
         Ok(())
     }
 
+    /// What a download may do to the files that lie in a game's root. To be called where blocking is allowed.
+    pub(crate) fn vouched(&self, game: &GameId) -> Vouched {
+        // Of a root that cannot be read nothing is vouched for; the download itself meets the obstacle and names it.
+        let Ok(walked) = self.world.folder.walk(game) else { return Vouched::default() };
+        let known = self.downloaded_as(game).and_then(|manifest| Ok((manifest, self.files(game)?)));
+        let (manifest, rows) = known.unwrap_or_else(|error| {
+            tracing::warn!("{error}");
+            (None, Vec::new())
+        });
+        let rows: BTreeMap<RelPath, FileRow> = rows.into_iter().map(|r| (r.path.clone(), r)).collect();
+        let is_as_committed = |file: &WalkedFile| {
+            let committed = manifest.as_ref().and_then(|m| m.file(&file.path)).and_then(|f| f.blake3);
+            let row = rows.get(&file.path);
+            committed.is_some()
+                && row.is_some_and(|r| r.blake3 == committed && r.size == file.size && r.mtime_ns == file.mtime_ns)
+        };
+        let sizes = walked.files.iter().map(|f| (f.path.clone(), f.size)).collect();
+        let (ours, others): (Vec<_>, Vec<_>) = walked.files.into_iter().partition(is_as_committed);
+        let paths = |files: Vec<WalkedFile>| files.into_iter().map(|f| f.path).collect();
+        let replaceable = if walked.sentinel == Sentinel::Regular { paths(others) } else { Vec::new() };
+        Vouched { ours: paths(ours), replaceable, sizes }
+    }
+
     /// What a game was downloaded as, when it was downloaded by Bonfire. To be called where blocking is allowed.
     pub(crate) fn downloaded_as(&self, game: &GameId) -> Result<Option<Manifest>, Report> {
         let text = self.world.database.with(|s| s.setting(&expected_key(game))).map_err(|e| errors::store(&e))?;
@@ -338,6 +391,15 @@ impl Index {
                 format!("the stored file list of {game} cannot be read: {e}"),
             )
         })
+    }
+
+    /// What the version that is here was downloaded as: `None` for one that was put here by hand. To be called where
+    /// blocking is allowed.
+    pub(crate) fn downloaded_version(&self, game: &GameId) -> Result<Option<Manifest>, Report> {
+        let Some(manifest) = self.downloaded_as(game)? else { return Ok(None) };
+        // Whoever asks meets the obstacle that the walk met, and names it.
+        let Ok(walked) = self.world.folder.walk(game) else { return Ok(None) };
+        Ok(Some(manifest).filter(|m| is_version(m, &walked)))
     }
 
     /// Stores what hashing found of several games in one transaction, and tells the content hash of each whose every
@@ -415,6 +477,10 @@ impl SeenRow {
         // Serialising plain numbers and names cannot fail; an empty text would only cost another walk.
         serde_json::to_string(self).unwrap_or_default()
     }
+}
+
+fn is_version(manifest: &Manifest, walked: &Walked) -> bool {
+    walked.sentinel == Sentinel::Regular && manifest.eti_version == walked.eti_version
 }
 
 /// What a game was downloaded as, when this version of it was: one that somebody put there by hand is not held against

@@ -2,8 +2,9 @@
 //!
 //! Owns the bounds on what one peer may cost here. Whether something may be served at all is `engine::serving`'s rule.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bonfire_disk::{ServeError, ServedFile};
@@ -66,6 +67,28 @@ struct Leave {
 struct Asker {
     connection: Connection,
     memory: Arc<Semaphore>,
+    /// Of which reading of the folder it was given a list without hashes. Nothing on the wire tells two readings apart that
+    /// find the same names and sizes, so chunks of another reading are refused.
+    given: Arc<Mutex<BTreeMap<GameId, u64>>>,
+}
+
+impl Asker {
+    fn note_given(&self, game: &GameId, generation: Option<u64>) {
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        match generation {
+            Some(generation) => given.insert(game.clone(), generation),
+            None => given.remove(game),
+        };
+    }
+
+    fn may_go_on(&self, game: &GameId, generation: u64, is_read: bool) -> bool {
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_read {
+            // A list may have come over an earlier connection.
+            given.entry(game.clone()).or_insert(generation);
+        }
+        given.get(game).is_none_or(|at| *at == generation)
+    }
 }
 
 impl Server {
@@ -87,7 +110,8 @@ impl Server {
         let mut requests = TokenBucket::new(bonfire_engine::Instant(0), limits.requests_per_second, limits.burst);
         let started = Instant::now();
         let mut told: Option<Instant> = None;
-        let asker = Asker { connection: connection.clone(), memory: Arc::new(Semaphore::new(CHUNKS_PER_CONNECTION)) };
+        let memory = Arc::new(Semaphore::new(CHUNKS_PER_CONNECTION));
+        let asker = Asker { connection: connection.clone(), memory, given: Arc::default() };
         let mut tasks = JoinSet::new();
         loop {
             while let Some(done) = tasks.try_join_next() {
@@ -151,7 +175,7 @@ impl Server {
                     Err(_) => refuse(reply, ErrorMsg::new(ErrorCode::Busy, "shutting down")).await,
                 }
             }
-            Request::GetGame(r) => self.manifest(&view, r, reply).await,
+            Request::GetGame(r) => self.manifest(&view, asker, r, reply).await,
             Request::GetChunkHashes(r) => self.hashes(&view, r, reply).await,
             Request::GetChunks(r) => {
                 // Waiting for memory or the disk must not outlast an asker that gave up.
@@ -170,12 +194,20 @@ impl Server {
         }
     }
 
-    async fn manifest(&self, view: &ServingView, r: &GetGame, reply: &mut Reply) -> Result<(), NetError> {
+    async fn manifest(
+        &self,
+        view: &ServingView,
+        asker: &Asker,
+        r: &GetGame,
+        reply: &mut Reply,
+    ) -> Result<(), NetError> {
+        let generation = self.index.generation(&r.game_id);
         let listed = match self.lists.of(view, &r.game_id).await {
             Ok(listed) => listed,
             Err(refusal) => return refuse(reply, refusal).await,
         };
         let m = &listed.manifest;
+        asker.note_given(&r.game_id, m.content_hash.is_none().then_some(generation));
         if r.known_manifest_hash == Some(m.manifest_hash) {
             return reply.send(&Response::Unchanged(Unchanged { manifest_hash: m.manifest_hash })).await;
         }
@@ -217,6 +249,11 @@ impl Server {
             Ok(listed) => listed,
             Err(refusal) => return refuse(reply, refusal).await,
         };
+        let is_read = listed.manifest.content_hash.is_some();
+        if !asker.may_go_on(&r.game_id, self.index.generation(&r.game_id), is_read) {
+            let what = format!("{} was read anew since its list was given", r.game_id);
+            return refuse(reply, ErrorMsg::new(ErrorCode::Conflict, what)).await;
+        }
         let Some((index, file)) = listed.position(&r.path) else {
             return refuse(reply, no_such_file(&r.path)).await;
         };

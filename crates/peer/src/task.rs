@@ -288,7 +288,7 @@ impl Task {
                 workers.spawn(download::run(world, index, steer, target, resume, events))
             }
             OpPlan::Discard { game } => workers.spawn(download::discard(world, op, game, events)),
-            OpPlan::Remove { game } => workers.spawn(download::remove(world, op, game, events)),
+            OpPlan::Remove { game } => workers.spawn(download::remove(world, index, op, game, events)),
             OpPlan::Verify { game, .. } => workers.spawn(verify::run(world, index, steer, game, events)),
         };
         self.state.running.began(op, run, worker);

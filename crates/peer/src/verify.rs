@@ -32,7 +32,7 @@ pub(crate) async fn run(world: World, index: Index, steer: Steer, game: GameId, 
             let error = Report::new(ErrorClass::Cancelled, "cancelled", format!("verifying {} was stopped", work.game));
             OpOutcome::Failed { error, resumable: work.suspend().await }
         }
-        Err(Stop::Failed(error)) => OpOutcome::Failed { error, resumable: work.suspend().await },
+        Err(Stop::Failed(error) | Stop::Anew(error)) => OpOutcome::Failed { error, resumable: work.suspend().await },
     };
     finish(&events, op, outcome).await;
 }
@@ -57,7 +57,7 @@ async fn verify(work: &mut Work) -> Result<OpOutcome, Stop> {
         return Err(Stop::Failed(error));
     }
     work.begin(checked.expected).await?;
-    let fetched = work.transfer().await?;
+    let fetched = work.transfer(None).await?;
     Ok(OpOutcome::Verified { checked: checked.bytes, bad: checked.bad, repaired: fetched.fetched })
 }
 

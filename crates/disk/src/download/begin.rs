@@ -46,16 +46,29 @@ impl GamesFolder {
     /// Begins the download of a manifest: records it durably, parks the sentinel of the version that is here, makes all
     /// files at full length and removes the files of `previous` that the new version does not have.
     ///
-    /// `previous` are the files of the version that is here and that a download of ours (or the index) vouches for;
-    /// nothing else that lies in the root is ever removed. A file at a path of the new version that is not in
-    /// `previous` is taken as found: it may be reused, becomes ours when first written to, and is refused as `Occupied`
-    /// when its size differs.
+    /// `previous` are files that a download of ours committed and that are as it left them; nothing else that lies in
+    /// the root is ever removed. A file at a path of the new version that is not in `previous` is taken as found: it may
+    /// be reused, becomes ours when first written to, and is refused as `Occupied` when its size differs.
     ///
     /// # Errors
     /// `Manifest`; `Busy` when a transaction is recorded here; `InTheWay` (a sentinel that is no file, links, special
     /// files); `Occupied`; `UnknownFormat`; the disk's, `no_space` among them. As long as no file of the old version
     /// was changed, everything is put back; afterwards the download stays on record, to be resumed or cancelled.
     pub fn begin_download(&self, manifest: &Manifest, previous: &[RelPath]) -> Result<Download, DiskError> {
+        self.begin_download_over(manifest, previous, &[])
+    }
+
+    /// As [`Self::begin_download`], over a version that somebody put here by hand: a file of `replaceable` at a path of
+    /// the new version is overwritten also when its size differs. None of them is removed.
+    ///
+    /// # Errors
+    /// As [`Self::begin_download`].
+    pub fn begin_download_over(
+        &self,
+        manifest: &Manifest,
+        previous: &[RelPath],
+        replaceable: &[RelPath],
+    ) -> Result<Download, DiskError> {
         let inner = &self.inner;
         manifest.check()?;
         let game = &manifest.game_id;
@@ -89,7 +102,7 @@ impl GamesFolder {
             BTreeSet::new()
         } else {
             check_idle(inner, game, &root)?;
-            find(inner, &root, manifest, previous, &previous_only)?
+            find(inner, &root, manifest, (previous, replaceable), &previous_only)?
         };
         let header = Header {
             manifest: Arc::new(manifest.clone()),
@@ -197,10 +210,11 @@ fn find(
     inner: &Inner,
     root: &FsPath,
     manifest: &Manifest,
-    previous: &[RelPath],
+    (previous, replaceable): (&[RelPath], &[RelPath]),
     previous_only: &BTreeSet<RelPath>,
 ) -> Result<BTreeSet<RelPath>, DiskError> {
     let previous: BTreeSet<&RelPath> = previous.iter().collect();
+    let replaceable: BTreeSet<&RelPath> = replaceable.iter().collect();
     let mut survey = Survey::new(inner, root, previous_only);
     let (mut found, mut occupied) = (BTreeSet::new(), Vec::new());
     for f in manifest.files.iter().filter(|f| f.path.as_str() != SENTINEL) {
@@ -209,7 +223,7 @@ fn find(
         {
             if len == f.size {
                 found.insert(f.path.clone());
-            } else {
+            } else if !replaceable.contains(&f.path) {
                 occupied.push(&f.path);
             }
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bonfire_engine::recovery::{Intent, JournalState};
 use bonfire_proto::chunk::{chunk_hash, merge_chunk_hashes};
 use bonfire_proto::game::SENTINEL;
-use bonfire_proto::{ChunkRef, Digest, GameId, Manifest};
+use bonfire_proto::{ChunkRef, ContentHash, Digest, GameId, Manifest};
 
 use super::{Download, begin};
 use crate::error::DiskError;
@@ -218,6 +218,15 @@ impl Download {
         }
         let path = self.root.child(version::TMP);
         atomic::write_synced(&*self.inner.fs, &path, &bytes).map_err(|e| self.inner.io("writing", &path, e))
+    }
+
+    /// The content of a download whose list came without hashes, once all of it is here.
+    #[must_use]
+    pub fn content_if_unannounced(&self) -> Option<ContentHash> {
+        if self.manifest().content_hash.is_some() {
+            return None;
+        }
+        self.complete().ok()?.0.content_hash
     }
 
     /// The manifest with all hashes.

@@ -9,7 +9,7 @@ use bonfire_engine::{ErrorClass, Report};
 use bonfire_net::Connection;
 use bonfire_proto::limits::{MANIFEST_FILES_MAX, PAGES_MAX};
 use bonfire_proto::message::{GetChunkHashes, GetGame, Request, Response};
-use bonfire_proto::{Digest, Manifest, ManifestHash, PeerId, RelPath, chunk_count};
+use bonfire_proto::{Digest, GameId, Manifest, ManifestHash, PeerId, RelPath, chunk_count};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
@@ -97,7 +97,7 @@ async fn next_source(work: &Work, failed: &Failed) -> Result<(PeerId, Connection
             }
         };
         if !work.or_cancelled(changed).await? {
-            return Err(Stop::Cancelled);
+            return Err(Stop::Failed(super::unsteered()));
         }
     }
 }
@@ -151,11 +151,29 @@ async fn ask_list(connection: &Connection, target: &Target) -> Result<Manifest, 
     if list.manifest_hash != target.manifest_hash
         || (target.content_hash.is_some() && list.content_hash != target.content_hash)
     {
-        let text = format!("{} changed on {} since it was announced", target.game, connection.remote_addr());
-        let hint = format!("ask again in a moment: `bonfire get {}`", target.game);
-        return Err(Report::new(ErrorClass::Remote, CHANGED, text).hint(hint).retryable());
+        return Err(changed(&target.game, connection));
     }
     Ok(list)
+}
+
+/// Asks the source of a list without hashes once more before the sentinel: if it has read its files meanwhile, what came
+/// has to be that. One that still has not is taken at its word, as it refuses chunks of another reading than the list's.
+pub(super) async fn confirm(work: &Work, target: &Target) -> Result<(), Stop> {
+    let Some(content) = work.begun()?.content_if_unannounced() else { return Ok(()) };
+    let Some((_, connection)) = work.steer.sources.borrow().first().cloned() else { return Ok(()) };
+    let target = Target { content_hash: None, ..target.clone() };
+    match work.or_cancelled(ask_list(&connection, &target)).await? {
+        Ok(list) if list.content_hash.is_some_and(|c| c != content) => {
+            Err(Stop::Anew(changed(&work.game, &connection)))
+        }
+        Err(error) if error.code == CHANGED => Err(Stop::Anew(error)),
+        Ok(_) => Ok(()),
+        // It left, and with it whoever could tell.
+        Err(error) => {
+            tracing::debug!("{}: nobody confirmed the content: {error}", work.game);
+            Ok(())
+        }
+    }
 }
 
 /// Asks for the chunk digests of every file that has several chunks and whose own hash is known.
@@ -224,6 +242,13 @@ async fn ask_digests(connection: &Connection, request: &Request, count: u32) -> 
         }
     }
     Err(broken("too many pages"))
+}
+
+/// The report of a source that does not hold any more what it announced.
+pub(super) fn changed(game: &GameId, connection: &Connection) -> Report {
+    let text = format!("{game} changed on {} since it was announced", connection.remote_addr());
+    let hint = format!("ask again in a moment: `bonfire get {game}`");
+    Report::new(ErrorClass::Remote, CHANGED, text).hint(hint).retryable()
 }
 
 /// What identifies a file in a chunk request.

@@ -17,7 +17,7 @@ use bonfire_engine::offers::Target;
 use bonfire_engine::snapshot::Phase;
 use bonfire_engine::{ErrorClass, Report};
 use bonfire_net::Connection;
-use bonfire_proto::{Digest, GameId, Manifest, PeerId, RelPath, chunk_count};
+use bonfire_proto::{Digest, GameId, Manifest, PeerId, chunk_count};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +30,9 @@ use crate::world::World;
 
 /// Free space that is left alone beyond what a game needs: a full disk stops more than games.
 const SPARE_BYTES: u64 = 64 << 20;
+/// How often a download begins anew by itself when its source changes its files meanwhile. Who changes them without end
+/// is told of instead of fetched from for ever.
+const ATTEMPTS: u32 = 5;
 
 /// How a worker is steered and what it reports to.
 #[derive(Debug, Clone)]
@@ -45,6 +48,8 @@ pub(crate) struct Steer {
 pub(crate) enum Stop {
     Cancelled,
     Failed(Report),
+    /// The source has, or may have, other bytes than those that came: nothing that is here can be gone on with.
+    Anew(Report),
 }
 
 impl From<Report> for Stop {
@@ -74,8 +79,10 @@ pub(crate) async fn run(
     let ended = work.download(&target, resume).await;
     let outcome = match ended {
         Ok(f) => OpOutcome::Downloaded { version: f.version, fetched: f.fetched, reused: f.reused },
+        // A cancel wins over whatever else went wrong while it was on its way.
+        Err(_) if work.steer.cancel.is_cancelled() => work.sweep().await,
         Err(Stop::Cancelled) => work.sweep().await,
-        Err(Stop::Failed(error)) => OpOutcome::Failed { error, resumable: work.suspend().await },
+        Err(Stop::Failed(error) | Stop::Anew(error)) => OpOutcome::Failed { error, resumable: work.suspend().await },
     };
     work.finish(outcome).await;
 }
@@ -96,10 +103,14 @@ pub(crate) async fn discard(world: World, op: OpId, game: GameId, events: mpsc::
 }
 
 /// Removes the downloaded files of a game.
-pub(crate) async fn remove(world: World, op: OpId, game: GameId, events: mpsc::Sender<Event>) {
+pub(crate) async fn remove(world: World, index: Index, op: OpId, game: GameId, events: mpsc::Sender<Event>) {
     let folder = world.folder.clone();
-    let removed = world.blocking.run(move || folder.remove_downloaded(&game)).await;
-    let outcome = match removed.and_then(|r| r.map_err(|e| errors::remove(&e))) {
+    let work = move || {
+        let only = index.downloaded_version(&game)?;
+        folder.remove_downloaded_as(&game, only.as_ref()).map_err(|e| errors::remove(&e))
+    };
+    let removed = world.blocking.run(work).await;
+    let outcome = match removed.and_then(|r| r) {
         Ok(_) => OpOutcome::Removed,
         Err(error) => OpOutcome::Failed { error, resumable: false },
     };
@@ -143,60 +154,87 @@ impl Work {
     async fn download(&mut self, target: &Target, resume: bool) -> Result<Fetched, Stop> {
         self.phase(Phase::Preparing).await;
         if resume {
-            let (folder, game) = (self.world.folder.clone(), self.game.clone());
-            let resumed = self
-                .blocking(move || match folder.resume_download(&game) {
-                    // It was not known whether there is one: there is none.
-                    Err(DiskError::NotFound { .. }) => Ok(None),
-                    other => other.map(Some),
-                })
-                .await?;
-            if let Some(resumed) = resumed {
-                let known = resumed.manifest().content_hash.is_some();
-                let started = resumed.verified().count() > 0;
-                self.download = Some(resumed);
-                if !known && started {
-                    // Bytes of a source that had not read its own files prove nothing to another: begin anew.
-                    let discarded = self.take()?;
-                    self.blocking(move || discarded.discard()).await?;
+            self.resume(target).await?;
+        }
+        let mut attempts = 0;
+        loop {
+            if self.download.is_none() {
+                let manifest = manifest::fetch(self, target).await?;
+                self.begin(manifest).await?;
+            }
+            match self.transfer(Some(target)).await {
+                Err(Stop::Anew(error)) if attempts < ATTEMPTS => {
+                    tracing::info!("{} begins anew: {error}", self.game);
+                    attempts += 1;
+                    self.begin_anew().await?;
                 }
+                ended => return ended,
             }
         }
-        if self.download.is_none() {
-            let manifest = manifest::fetch(self, target).await?;
-            self.begin(manifest).await?;
+    }
+
+    /// Takes up what is on record, if it may be gone on with.
+    async fn resume(&mut self, target: &Target) -> Result<(), Stop> {
+        let (folder, game) = (self.world.folder.clone(), self.game.clone());
+        let resumed = self
+            .blocking(move || match folder.resume_download(&game) {
+                // It was not known whether there is one: there is none.
+                Err(DiskError::NotFound { .. }) => Ok(None),
+                other => other.map(Some),
+            })
+            .await?;
+        let Some(resumed) = resumed else { return Ok(()) };
+        let known = resumed.manifest().content_hash.is_some();
+        let started = resumed.verified().count() > 0;
+        self.download = Some(resumed);
+        // Bytes of a source that had not read its own files prove nothing to another, and a list without hashes holds
+        // nothing that several sources could be checked against.
+        if !known && (started || target.content_hash.is_some()) {
+            self.begin_anew().await?;
         }
-        self.transfer().await
+        Ok(())
+    }
+
+    async fn begin_anew(&mut self) -> Result<(), Stop> {
+        self.steer.progress.set_done(0);
+        if let Some(download) = self.download.take() {
+            self.blocking(move || download.discard()).await?;
+        }
+        Ok(())
     }
 
     /// Begins the transaction over a file list.
     pub(crate) async fn begin(&mut self, manifest: Manifest) -> Result<(), Stop> {
         let (index, game) = (self.index.clone(), self.game.clone());
-        let here = self.blocking_report(move || index.files(&game)).await?;
+        let here = self.blocking_report(move || Ok(index.vouched(&game))).await?;
         let size = manifest.size();
-        let reclaimed: u64 = here.iter().filter_map(|r| manifest.file(&r.path).map(|f| f.size.min(r.size))).sum();
+        let reclaimed: u64 =
+            here.sizes.iter().filter_map(|(path, size)| manifest.file(path).map(|f| f.size.min(*size))).sum();
         let folder = self.world.folder.clone();
         let free = self.blocking(move || folder.free_space()).await?;
         let needed = size.saturating_sub(reclaimed).saturating_add(SPARE_BYTES);
         if free < needed {
             return Err(Stop::Failed(no_space(&self.game, needed, free, &self.world)));
         }
-        let previous: Vec<RelPath> = here.into_iter().map(|r| r.path).collect();
         let folder = self.world.folder.clone();
-        let begun = self.blocking(move || folder.begin_download(&manifest, &previous)).await?;
+        let begun = self.blocking(move || folder.begin_download_over(&manifest, &here.ours, &here.replaceable)).await?;
         self.download = Some(begun);
         Ok(())
     }
 
-    /// From a begun transaction to the sentinel.
-    pub(crate) async fn transfer(&mut self) -> Result<Fetched, Stop> {
+    /// From a begun transaction to the sentinel. Without a target, of content that is known.
+    pub(crate) async fn transfer(&mut self, target: Option<&Target>) -> Result<Fetched, Stop> {
         let total = self.begun()?.manifest().size();
         self.steer.progress.set_total(total);
         manifest::digests(self).await?;
         self.reuse().await?;
+        self.spare_strangers().await?;
         let reused = self.verified_bytes()?;
         self.phase(Phase::Transferring).await;
         let fetched = transfer::run(self).await?;
+        if let Some(target) = target {
+            manifest::confirm(self, target).await?;
+        }
         self.phase(Phase::Committing).await;
         let version = self.begun()?.manifest().eti_version.clone();
         self.commit().await?;
@@ -246,6 +284,25 @@ impl Work {
         Ok(())
     }
 
+    /// Gives up before a file is written over that nobody says is a version of the game. Only then is it known: a file
+    /// of the right length may well hold the right bytes.
+    async fn spare_strangers(&mut self) -> Result<(), Stop> {
+        let download = self.take()?;
+        let looked = self.world.blocking.run(move || (download.strangers(), download)).await?;
+        let (strangers, download) = looked;
+        let strangers = strangers.map_err(|e| errors::disk(&e));
+        let Some(first) = strangers.as_ref().ok().and_then(|s| s.first()) else {
+            self.download = Some(download);
+            strangers?;
+            return Ok(());
+        };
+        let path = self.world.folder.path().join(self.game.as_str()).join(first.as_str());
+        let count = strangers.as_ref().map_or(0, Vec::len);
+        let error = errors::disk(&DiskError::Occupied { path, count });
+        self.blocking(move || download.discard()).await?;
+        Err(Stop::Failed(error))
+    }
+
     async fn commit(&mut self) -> Result<(), Stop> {
         if self.steer.cancel.is_cancelled() {
             return Err(Stop::Cancelled);
@@ -263,7 +320,17 @@ impl Work {
             })
             .collect();
         let (index, manifest) = (self.index.clone(), committed.manifest);
-        self.blocking_report(move || index.note_download(&manifest, files)).await
+        let game = self.game.clone();
+        let noted = move || {
+            // The game is here and complete, whatever the database says: it is read again, and `verify` takes it as first
+            // read. What the engine wants durable of it comes later and is not forgiven.
+            if let Err(error) = index.note_download(&manifest, files) {
+                tracing::warn!("{game} was downloaded, and what it held could not be noted: {error}");
+                index.distrust(&game);
+            }
+            Ok(())
+        };
+        self.blocking_report(noted).await
     }
 
     /// After a cancel: nothing of the download stays.
@@ -381,6 +448,11 @@ fn swept_outcome(swept: Result<SweepReport, Report>) -> OpOutcome {
         },
         Err(error) => OpOutcome::Failed { error, resumable: true },
     }
+}
+
+/// The report of an operation that nobody leads any more: the peer is going down. Not a cancel, which would sweep.
+fn unsteered() -> Report {
+    Report::new(ErrorClass::Cancelled, "stopped", "the peer stopped in the middle").retryable()
 }
 
 fn no_space(game: &GameId, needed: u64, free: u64, world: &World) -> Report {

@@ -1,7 +1,9 @@
 //! One request for consecutive chunks of one file: reads them, hashes them beside the receive path, and hands on whole
 //! chunks that were checked. Writes nothing: a chunk that another source brought first must not be written over.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bonfire_engine::swarm::{Fault, Span, SpanId};
 use bonfire_engine::{ErrorClass, Report};
@@ -23,9 +25,14 @@ const PIECE: usize = 512 * 1024;
 /// Bytes after which progress is told: on the slowest link worth using this is well within the stall time.
 const PROGRESS: usize = 64 * 1024;
 
+/// How often a span that waits for memory says so; well within the stall time.
+const WAITING_EVERY: Duration = Duration::from_secs(1);
+
 /// What a span task tells.
 #[derive(Debug)]
 pub(super) enum SpanEvent {
+    /// It waits for this side's memory.
+    Waiting(SpanId),
     /// Bytes came.
     Progress(SpanId, u64),
     /// A whole chunk, checked where its digest was known.
@@ -79,7 +86,7 @@ impl SpanTask {
     }
 
     async fn chunk(&self, answer: &mut Answer, chunk: u32) -> Result<(), (Fault, Report)> {
-        let permit = self.memory.clone().acquire_owned().await.expect("BUG: the semaphore is never closed");
+        let permit = self.room().await;
         let (_, len) = chunk_span(self.file.size, chunk)
             .ok_or_else(|| (Fault::Protocol, crate::task::bug("a span beyond its file")))?;
         let announced = match answer.next().await.map_err(|e| net_fault(&e))? {
@@ -106,6 +113,22 @@ impl SpanTask {
             tracing::trace!("a chunk came after its transfer");
         }
         Ok(())
+    }
+
+    /// Waits for room for one chunk. That the room is all taken is not the source's doing, so it is not held for stalled.
+    async fn room(&self) -> OwnedSemaphorePermit {
+        let mut room = pin!(self.memory.clone().acquire_owned());
+        loop {
+            tokio::select! {
+                biased;
+                permit = &mut room => return permit.expect("BUG: the semaphore is never closed"),
+                () = tokio::time::sleep(WAITING_EVERY) => {
+                    if self.events.send(SpanEvent::Waiting(self.id)).await.is_err() {
+                        tracing::trace!("a span waited beyond its transfer");
+                    }
+                }
+            }
+        }
     }
 
     /// Reads `len` bytes. One piece is hashed while the next one comes.

@@ -14,7 +14,7 @@ use bonfire_engine::snapshot::Phase;
 use bonfire_engine::swarm::{Accepted, Fault, Schedule, SpanId, SwarmLimits, Verdict};
 use bonfire_engine::{ErrorClass, Report};
 use bonfire_net::Connection;
-use bonfire_proto::{ChunkRef, Digest, GameId, Manifest, PeerId, chunk_count, chunk_span};
+use bonfire_proto::{ChunkRef, Digest, ErrorCode, GameId, Manifest, PeerId, chunk_count, chunk_span};
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
@@ -68,6 +68,8 @@ struct Transfer<'a> {
     writer: Writer,
     fetched: u64,
     starving: bool,
+    /// The one connection that a list without hashes is fetched over.
+    pinned: Option<usize>,
     /// The transaction, while it is away for a checkpoint; what is verified meanwhile waits.
     away: Option<Away>,
     waiting: Vec<(ChunkRef, Digest)>,
@@ -102,6 +104,7 @@ pub(super) async fn run(work: &mut Work) -> Result<u64, Stop> {
         writer,
         fetched: 0,
         starving: false,
+        pinned: None,
         away: None,
         waiting: Vec::new(),
         next_checkpoint: Instant::now() + CHECKPOINT_EVERY,
@@ -112,8 +115,9 @@ pub(super) async fn run(work: &mut Work) -> Result<u64, Stop> {
     transfer.spans.shutdown().await;
     // Writes under way end before the transaction does: none may come after a sweep.
     while transfer.writes.join_next().await.is_some() {}
-    transfer.come_back().await?;
-    ended.map(|()| transfer.fetched)
+    let back = transfer.come_back().await;
+    // Why it ended comes before what the last checkpoint met.
+    ended.and(back).map(|()| transfer.fetched)
 }
 
 impl Transfer<'_> {
@@ -122,6 +126,7 @@ impl Transfer<'_> {
         let mut sources = self.work.steer.sources.clone();
         let now_sources = sources.borrow_and_update().clone();
         self.set_sources(now_sources);
+        self.check_pin()?;
         loop {
             if self.schedule.is_done() && self.writes.is_empty() {
                 self.come_back().await?;
@@ -137,10 +142,11 @@ impl Transfer<'_> {
                 () = cancel.cancelled() => return Err(Stop::Cancelled),
                 changed = sources.changed() => {
                     if changed.is_err() {
-                        return Err(Stop::Cancelled);
+                        return Err(Stop::Failed(super::unsteered()));
                     }
                     let new = sources.borrow_and_update().clone();
                     self.set_sources(new);
+                    self.check_pin()?;
                 }
                 Some(written) = self.writes.join_next() => self.written(written)?,
                 Some(event) = events.recv() => self.event(event).await?,
@@ -189,6 +195,20 @@ impl Transfer<'_> {
         self.sources = new;
     }
 
+    /// Holds a download whose list came without hashes to one connection: over another, the same source may serve other
+    /// bytes under the same names and sizes, and nothing would tell.
+    fn check_pin(&mut self) -> Result<(), Stop> {
+        if self.manifest.content_hash.is_some() {
+            return Ok(());
+        }
+        let Some(connection) = self.sources.values().next() else { return Ok(()) };
+        let pinned = *self.pinned.get_or_insert(connection.stable_id());
+        if self.sources.values().any(|c| c.stable_id() != pinned) {
+            return Err(Stop::Anew(super::manifest::changed(&self.work.game, connection)));
+        }
+        Ok(())
+    }
+
     fn abort_of(&mut self, peer: PeerId) {
         self.running.retain(|_, (of, task)| {
             if *of == peer {
@@ -230,8 +250,13 @@ impl Transfer<'_> {
     async fn event(&mut self, event: SpanEvent) -> Result<(), Stop> {
         let now = self.now();
         match event {
+            SpanEvent::Waiting(span) => self.schedule.waits(now, span),
             SpanEvent::Progress(span, bytes) => self.schedule.progress(now, span, bytes),
             SpanEvent::Chunk { span, file, chunk, digest, bytes, permit } => {
+                if let Some((peer, _)) = self.running.get(&span) {
+                    // It delivers again, so its next stumble counts as the first.
+                    self.resting.remove(peer);
+                }
                 if self.schedule.verified(now, span, chunk) == Accepted::New {
                     self.write(ChunkRef { file, chunk }, digest, bytes, permit)?;
                 }
@@ -248,6 +273,10 @@ impl Transfer<'_> {
             SpanEvent::Failed(span, fault, error) => {
                 if let Some((peer, _)) = self.running.remove(&span) {
                     tracing::debug!("span {span:?} from {peer:?} failed: {error}");
+                    let is_other = matches!(fault, Fault::Refused(ErrorCode::Conflict | ErrorCode::NotFound));
+                    if is_other && self.manifest.content_hash.is_none() {
+                        return Err(Stop::Anew(error));
+                    }
                     let verdict = self.schedule.failed(now, span, fault);
                     self.judge(peer, verdict, || error).await;
                 }

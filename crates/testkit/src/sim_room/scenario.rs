@@ -10,7 +10,7 @@ use bonfire_engine::command::{Command, LibraryCommand, Reply, TransferCommand};
 use bonfire_proto::GameId;
 use tokio::time::{Instant, sleep};
 
-use super::shelf::{Person, Version, flipped};
+use super::shelf::{OWN, Person, Version, flipped};
 use super::tally::Tally;
 use super::witness::Witness;
 use super::{Dice, ErrorLines, Setting, SimRoom};
@@ -214,6 +214,13 @@ impl Run {
             let seat = dice.index(self.room.setting.seats);
             self.room.see().shelf.add(&game, version.clone());
             self.in_folder(seat, |fs| Person { fs }.put(&game, &version, fs.disk().seen()));
+            self.room.see().shelf.put_by_hand(seat, &game, &version);
+            // Where nobody put the game by hand: there, it would be part of it.
+            for other in (0..self.room.setting.seats).filter(|other| *other != seat) {
+                if dice.chance(40) {
+                    self.keep(other, &format!("{game}/{OWN}slot.dat"), b"won twice\n");
+                }
+            }
         }
         for seat in 0..self.room.setting.seats {
             self.keep(seat, "notes.txt", b"mine\n");
@@ -404,6 +411,10 @@ impl Run {
                 self.put(seat, game, &version);
             }
         }
+        if self.here(seat, game).is_none() && !self.room.see().personal_beneath(seat, game).is_empty() {
+            // Nobody calls a folder of their own files a game.
+            return;
+        }
         let command = LibraryCommand::CatalogAdd { game: game.clone(), name: None, version: None };
         self.room.ask(seat, Command::Library(command)).await;
     }
@@ -419,6 +430,14 @@ impl Run {
     }
 
     fn put(&mut self, seat: usize, game: &GameId, version: &Version) {
+        // A version that is put there by hand is everything that lies there, so people take their own files out first.
+        let prefix = format!("{game}/{OWN}");
+        let own = self.room.see().personal_beneath(seat, game);
+        for path in own.into_iter().filter(|path| path.starts_with(&prefix)) {
+            self.room.see().personal(seat, &path, None);
+            let at = path.split('/').fold(FsPath::root(), |dir, name| dir.child(name));
+            self.in_folder(seat, |fs| Person { fs }.delete(&at));
+        }
         self.in_folder(seat, |fs| Person { fs }.put(game, version, fs.disk().seen()));
         let mut see = self.room.see();
         see.shelf.put_by_hand(seat, game, version);

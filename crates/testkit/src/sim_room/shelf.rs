@@ -134,6 +134,11 @@ impl Shelf {
         self.by_hand.contains(&(seat, game.clone(), path.to_owned()))
     }
 
+    /// Whether a person ever put a file into a game root.
+    pub(super) fn has_by_hand(&self, seat: usize, game: &GameId) -> bool {
+        self.by_hand.iter().any(|(s, g, _)| *s == seat && g == game)
+    }
+
     /// A root that holds a whole version and, beside it, files that a person put there and that Bonfire therefore leaves:
     /// from here on that is a version, too, for whoever fetches it.
     pub(super) fn adopt(&mut self, seat: usize, image: &Image, game: &GameId) -> bool {
@@ -194,10 +199,14 @@ impl Shelf {
     }
 }
 
+/// Folder of a game root in which people keep files of their own beside what they downloaded.
+pub(super) const OWN: &str = "own/";
+
 /// The files of a game root that make its manifest.
 pub(super) fn payload(image: &Image, game: &GameId) -> BTreeSet<String> {
     let all = image.files_beneath(game.as_str());
-    all.into_iter().filter(|p| RelPath::new(p.as_str()).map_or(true, |p| !is_reserved(&p))).collect()
+    let is_payload = |p: &String| !p.starts_with(OWN) && RelPath::new(p.as_str()).map_or(true, |p| !is_reserved(&p));
+    all.into_iter().filter(is_payload).collect()
 }
 
 /// What a person does to a games folder, durably: a file manager that syncs.

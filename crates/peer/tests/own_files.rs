@@ -1,0 +1,181 @@
+//! What a person keeps in a game's folder, and sources that change under a download: nothing of theirs is lost, nothing is
+//! mixed, nothing private is shared.
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub, reason = "a test may stop at the first surprise")]
+
+#[allow(dead_code, reason = "other tests use the rest of it")]
+mod seat;
+
+use std::path::Path;
+
+use bonfire_engine::PeerEvent;
+use bonfire_engine::command::TransferCommand;
+use bonfire_proto::Availability;
+
+use seat::{MIB, Seat, game, payload, write};
+
+fn small(root: &Path) {
+    write(root, "doom.eti", 5 * MIB + 123, 1);
+    write(root, "readme.txt", 777, 4);
+}
+
+const SAVE: &str = "saves/slot1.dsg";
+
+fn keep_a_save(root: &Path) -> Vec<u8> {
+    write(root, SAVE, 3_000, 500);
+    std::fs::read(root.join(SAVE)).unwrap()
+}
+
+async fn failed(guest: &mut Seat) -> String {
+    guest
+        .until("the failure", |e| match e {
+            PeerEvent::DownloadFailed { error, .. } => Some(error.code.clone()),
+            PeerEvent::DownloadFinished { .. } => panic!("it was downloaded over files of a person"),
+            _ => None,
+        })
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_get_into_a_folder_of_a_persons_own_writes_over_nothing() {
+    let host = Seat::hosting("doom", small).await;
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("games/doom");
+    keep_a_save(&root);
+    // The length that the room's file has, and other bytes.
+    write(&root, "readme.txt", 777, 99);
+    let before = payload(&root);
+    let mut guest = Seat::on(dir, "guest", vec![host.addr()]).await;
+    guest.offered("doom", 1).await;
+    guest.get("doom").await.unwrap();
+    assert_eq!(failed(&mut guest).await, "occupied");
+    guest.when("the end", |s| s.operations.is_empty()).await;
+    assert_eq!(payload(&guest.root("doom")), before);
+
+    // Another length is refused as well.
+    write(&guest.root("doom"), "readme.txt", 700, 99);
+    let before = payload(&guest.root("doom"));
+    guest.get("doom").await.unwrap();
+    assert_eq!(failed(&mut guest).await, "occupied");
+    guest.when("the end", |s| s.operations.is_empty()).await;
+    assert_eq!(payload(&guest.root("doom")), before);
+
+    // Once the person has moved it away, the game comes and the save stays.
+    std::fs::remove_file(guest.root("doom").join("readme.txt")).unwrap();
+    guest.get("doom").await.unwrap();
+    guest.finished().await;
+    let mut here = payload(&guest.root("doom"));
+    assert_eq!(here.remove(SAVE), before.get(SAVE).cloned());
+    assert_eq!(here, payload(&host.root("doom")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_save_beside_a_download_survives_a_repair_an_update_and_a_removal_and_stays_private() {
+    let host = Seat::hosting("doom", small).await;
+    let mut guest = Seat::new("guest", vec![host.addr()]).await;
+    guest.offered("doom", 1).await;
+    guest.get("doom").await.unwrap();
+    guest.finished().await;
+    let save = keep_a_save(&guest.root("doom"));
+
+    let file = guest.root("doom").join("doom.eti");
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[5 * MIB] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    guest.transfer(TransferCommand::Verify { game: game("doom") }).await.unwrap();
+    let bad = guest
+        .until("the repair", |e| match e {
+            PeerEvent::VerifyFinished { bad_files, .. } => Some(bad_files.clone()),
+            PeerEvent::VerifyFailed { error, .. } => panic!("{error:?}"),
+            _ => None,
+        })
+        .await;
+    assert_eq!(bad, ["doom.eti"]);
+    assert_eq!(std::fs::read(guest.root("doom").join(SAVE)).unwrap(), save);
+    guest
+        .when("the same content as the host's, named as what it leaves out", |s| {
+            let same = |c| s.peers.iter().flat_map(|p| &p.games).any(|g| g.content_hash == c);
+            s.games.iter().any(|g| {
+                g.content_hash.is_some() && same(g.content_hash) && g.problems.iter().any(|p| p.contains(SAVE))
+            })
+        })
+        .await;
+
+    std::fs::remove_file(host.root("doom").join("readme.txt")).unwrap();
+    write(&host.root("doom"), "doom.eti", 6 * MIB, 7);
+    std::fs::write(host.root("doom").join("version.ini"), "2\n").unwrap();
+    guest
+        .when("the newer version", |s| {
+            let games = s.peers.iter().flat_map(|p| &p.games);
+            games.clone().any(|g| g.version == "2" && g.content_hash.is_some() && g.availability == Availability::Ready)
+        })
+        .await;
+    guest.get("doom").await.unwrap();
+    guest.finished().await;
+    let mut here = payload(&guest.root("doom"));
+    assert_eq!(here.remove(SAVE).unwrap(), save);
+    assert_eq!(here, payload(&host.root("doom")), "the old version's own files are gone, and only they");
+
+    guest.when("quiet", |s| s.operations.is_empty()).await;
+    guest.transfer(TransferCommand::Remove { game: game("doom") }).await.unwrap();
+    guest.when("the removal", |s| s.operations.is_empty()).await;
+    let here = payload(&guest.root("doom"));
+    assert_eq!(here.keys().collect::<Vec<_>>(), [SAVE]);
+    assert_eq!(here[SAVE], save);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_update_over_a_game_that_was_copied_in_by_hand_removes_none_of_its_files() {
+    let host = Seat::hosting("doom", |root| {
+        small(root);
+        std::fs::write(root.join("version.ini"), "2\n").unwrap();
+    })
+    .await;
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("games/doom");
+    write(&root, "doom.eti", MIB, 50);
+    write(&root, "addon.eti", 2_000, 51);
+    std::fs::write(root.join("version.ini"), "1\n").unwrap();
+    let addon = std::fs::read(root.join("addon.eti")).unwrap();
+    let mut guest = Seat::on(dir, "guest", vec![host.addr()]).await;
+    guest.add("doom").await;
+    guest.offered("doom", 1).await;
+    guest.get("doom").await.unwrap();
+    guest.finished().await;
+    let mut here = payload(&guest.root("doom"));
+    assert_eq!(here.remove("addon.eti").unwrap(), addon);
+    assert_eq!(here, payload(&host.root("doom")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_that_nobody_had_read_and_that_changes_never_makes_a_mix() {
+    let dir = tempfile::tempdir().unwrap();
+    let games = dir.path().join("games");
+    // Hashed first, one at a time: it keeps the other waiting.
+    std::fs::create_dir_all(games.join("a")).unwrap();
+    std::fs::File::create(games.join("a/huge.eti")).unwrap().set_len(64 << 30).unwrap();
+    std::fs::write(games.join("a/version.ini"), "1\n").unwrap();
+    write(&games.join("doom"), "doom.eti", 160 * MIB + 5, 1);
+    write(&games.join("doom"), "more/data.bin", 17 * MIB, 2);
+    let host = Seat::on(dir, "host", Vec::new()).await;
+    host.add("doom").await;
+    let old = payload(&host.root("doom"));
+    let mut guest = Seat::new("guest", vec![host.addr()]).await;
+    guest
+        .when("the game", |s| {
+            s.peers.iter().flat_map(|p| &p.games).any(|g| g.id == game("doom") && g.availability == Availability::Ready)
+        })
+        .await;
+    let offer = guest.view().peers[0].games.iter().find(|g| g.id == game("doom")).cloned().unwrap();
+    assert_eq!(offer.content_hash, None, "hashing was faster than this test assumes");
+    guest.get("doom").await.unwrap();
+    guest.when("bytes", |s| s.operations.iter().any(|o| o.done_bytes > 0) || s.operations.is_empty()).await;
+    // The same sizes, other bytes, in a file that no fingerprint covers.
+    write(&host.root("doom"), "more/data.bin", 17 * MIB, 77);
+    let was_under_way = !guest.view().operations.is_empty();
+    let new = payload(&host.root("doom"));
+    guest.finished().await;
+    let here = payload(&guest.root("doom"));
+    assert!(here == new || here == old, "a mix of two contents became a game");
+    assert!(was_under_way, "the download was faster than this test assumes");
+    host.stop().await;
+}
