@@ -9,7 +9,7 @@ use bonfire_disk::{DiskError, FileStamp, Fingerprint, Sentinel, Walked, WalkedFi
 use bonfire_engine::input::{GameFacts, Input, Persist, Scanned};
 use bonfire_engine::{ErrorClass, Report};
 use bonfire_proto::{ContentHash, Digest, GameId, Manifest, ManifestFile, ManifestHash, RelPath};
-use bonfire_store::{FileHashes, FileRow, IndexRow};
+use bonfire_store::{FileHashes, FileRow, IndexRow, LibraryCommit};
 use tokio::sync::mpsc;
 
 use crate::conns;
@@ -274,6 +274,13 @@ impl Index {
         cache.distrusted.extend(all);
     }
 
+    /// Has a file whose hash is known without the digests of its chunks read again: it could not be served as it is.
+    pub(crate) fn forget_hash(&self, game: &GameId, path: &RelPath) -> Result<(), Report> {
+        self.world.database.with(|s| s.forget_hash(game, path)).map_err(|e| errors::store(&e))?;
+        self.distrust(game);
+        Ok(())
+    }
+
     /// Content known of a game's files, by path: from the last download, else from the database.
     fn known_content(&self, game: &GameId) -> BTreeMap<RelPath, (FileStamp, Digest)> {
         if let Some(fresh) = self.lock().fresh.get(game) {
@@ -316,27 +323,23 @@ impl Index {
                 rows.iter().filter_map(|r| cache.fresh.remove(&r.game).map(|f| (r.game.clone(), f))).collect();
             (rows, fresh)
         };
-        self.world.database.with(|s| {
-            s.commit_library(persist.change.as_ref(), &rows, &persist.gone).map_err(|e| errors::store(&e))?;
-            let mut cache = self.lock();
-            for row in rows.iter().filter(|r| r.files.is_some()) {
-                *cache.stored.entry(row.game.clone()).or_default() += 1;
-            }
-            drop(cache);
-            for game in &persist.gone {
-                for key in [expected_key(game), expected_hash_key(game)] {
-                    // Nearly always there is nothing to remove, and looking costs no write.
-                    if s.setting(&key).map_err(|e| errors::store(&e))?.is_some() {
-                        s.set_setting(&key, None).map_err(|e| errors::store(&e))?;
-                    }
-                }
-            }
-            for (game, files) in fresh {
-                let rows: Vec<FileHashes> = files.into_iter().map(hash_row).collect();
-                s.put_hashes(&game, &rows).map_err(|e| errors::store(&e))?;
-            }
-            Ok(())
-        })
+        let hashes: Vec<(GameId, Vec<FileHashes>)> =
+            fresh.into_iter().map(|(game, files)| (game, files.into_iter().map(hash_row).collect())).collect();
+        let settings_gone: Vec<String> =
+            persist.gone.iter().flat_map(|g| [expected_key(g), expected_hash_key(g)]).collect();
+        let commit = LibraryCommit {
+            change: persist.change.as_ref(),
+            index: &rows,
+            gone: &persist.gone,
+            hashes: &hashes,
+            settings_gone: &settings_gone,
+        };
+        self.world.database.with(|s| s.commit_library(&commit)).map_err(|e| errors::store(&e))?;
+        let mut cache = self.lock();
+        for row in rows.iter().filter(|r| r.files.is_some()) {
+            *cache.stored.entry(row.game.clone()).or_default() += 1;
+        }
+        Ok(())
     }
 
     /// Notes what a finished download holds, so that the scan that settles it need not read it again, and what

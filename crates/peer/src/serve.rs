@@ -232,6 +232,9 @@ impl Server {
                 Ok(())
             }
             Ok(None) => {
+                if view.servable(&r.game_id).is_ok_and(|s| s.content_hash.is_some()) {
+                    self.hash_again(&r.game_id, &r.path).await;
+                }
                 refuse(reply, ErrorMsg::new(ErrorCode::NotReady, format!("{} was not hashed yet", r.path))).await
             }
             Err(error) => refuse(reply, ErrorMsg::new(ErrorCode::Internal, error)).await,
@@ -335,6 +338,18 @@ impl Server {
     }
 
     /// A file that is not what the list says: the asker is told, and the game is read again.
+    /// The content counts as known and the digests that prove it are not there: without this nobody could ever have it.
+    async fn hash_again(&self, game: &GameId, path: &RelPath) {
+        tracing::warn!("the chunk digests of {path} of {game} are lost; it is read again");
+        let (index, id, path) = (self.index.clone(), game.clone(), path.clone());
+        let forgotten = self.world.blocking.run(move || index.forget_hash(&id, &path)).await.and_then(|r| r);
+        if let Err(error) = forgotten {
+            tracing::warn!("{game}: {error}");
+            return;
+        }
+        conns::send(&self.events, Event::Input(Input::Watched(Watched::Game(game.clone())))).await;
+    }
+
     async fn unservable(&self, game: &GameId, error: &ServeError, reply: &mut Reply) -> Result<(), NetError> {
         tracing::info!("{game} cannot be served: {}", chain(error));
         self.index.distrust(game);

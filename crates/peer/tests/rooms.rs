@@ -272,6 +272,26 @@ async fn a_source_that_changes_its_files_never_makes_a_mix() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_game_whose_chunk_digests_are_lost_is_read_again_and_can_be_had() {
+    let host = Seat::hosting("doom", |root| {
+        write(root, "version.ini", 1, 0);
+        write(root, "doom.eti", 9 * MIB, 1);
+    })
+    .await;
+    let dir = host.stop().await;
+    let database = rusqlite::Connection::open(dir.path().join("data/state.db")).unwrap();
+    assert!(database.execute("DELETE FROM file_chunks", []).unwrap() > 0);
+    drop(database);
+    let host = Seat::on(dir, "host", Vec::new()).await;
+    assert!(host.view().games.iter().all(|g| g.content_hash.is_some()), "the content still counts as known");
+    let mut guest = Seat::new("guest", vec![host.addr()]).await;
+    guest.offered("doom", 1).await;
+    guest.get("doom").await.unwrap();
+    guest.finished().await;
+    assert_eq!(payload(&guest.root("doom")), payload(&host.root("doom")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn adding_a_folder_to_the_catalog_writes_its_version_and_touches_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("games/doom");

@@ -12,7 +12,7 @@ mod value;
 
 pub use error::{StoreError, StoreResult};
 pub use migrate::{APPLICATION_ID, SCHEMA_VERSION};
-pub use store::Store;
+pub use store::{LibraryCommit, Store};
 pub use table::file_chunks::FileHashes;
 pub use table::game_file::FileRow;
 pub use table::game_index::IndexRow;

@@ -28,6 +28,22 @@ pub struct Store {
     path: PathBuf,
 }
 
+/// What `Store::commit_library` makes durable together.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LibraryCommit<'a> {
+    /// The new revision, when the library changed.
+    pub change: Option<&'a LibraryChange>,
+    /// Rows of the index to put in or replace.
+    pub index: &'a [IndexRow],
+    /// Games that leave the index.
+    pub gone: &'a [GameId],
+    /// Hashes of files that the index has then, by game; those of other stamps are passed over. A row that tells a
+    /// file's hash without the digests of its chunks can never be served.
+    pub hashes: &'a [(GameId, Vec<FileHashes>)],
+    /// Settings to remove.
+    pub settings_gone: &'a [String],
+}
+
 impl Store {
     /// Opens the database, makes it when there is none, brings it to the newest schema. `fresh_epoch` becomes the library
     /// epoch of a new database and is not used otherwise.
@@ -105,24 +121,28 @@ impl Store {
     /// Tombstones are trimmed by the engine's rule (`tombstone_floor`).
     ///
     /// # Errors
-    /// `Revision` when the change does not follow the stored revision; otherwise as the disk says. Nothing is changed then.
-    pub fn commit_library(
-        &mut self,
-        change: Option<&LibraryChange>,
-        index: &[IndexRow],
-        gone: &[GameId],
-    ) -> StoreResult<()> {
+    /// `Revision` when the change does not follow the stored revision, `BadValue` as `put_hashes`; otherwise as the disk
+    /// says. Nothing is changed then.
+    pub fn commit_library(&mut self, commit: &LibraryCommit<'_>) -> StoreResult<()> {
         self.write("writing the library", |tx| {
-            for id in gone {
+            for id in commit.gone {
                 game_index::remove(tx, id)?;
             }
-            for row in index {
+            for key in commit.settings_gone {
+                setting::set(tx, key, None)?;
+            }
+            for row in commit.index {
                 game_index::put(tx, row)?;
                 if let Some(files) = &row.files {
                     game_file::replace(tx, &row.game, files)?;
                 }
             }
-            change.map_or(Ok(()), |change| commit_change(tx, change))
+            for (game, files) in commit.hashes {
+                for file in files {
+                    file_chunks::put(tx, game, file)?;
+                }
+            }
+            commit.change.map_or(Ok(()), |change| commit_change(tx, change))
         })
     }
 
@@ -184,6 +204,17 @@ impl Store {
                 }
             }
             Ok(noted)
+        })
+    }
+
+    /// Forgets the hash of a file, so that it is read again.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn forget_hash(&mut self, game: &GameId, path: &RelPath) -> StoreResult<()> {
+        self.write("forgetting a hash", |tx| {
+            game_file::forget_blake3(tx, game, path)?;
+            file_chunks::remove(tx, game, path)
         })
     }
 

@@ -12,7 +12,8 @@ use bonfire_proto::{
     Availability, CHUNK_LEN, ContentHash, Digest, GameId, GameSummary, LibraryEpoch, ManifestHash, PeerId, RelPath,
 };
 use bonfire_store::{
-    APPLICATION_ID, FileHashes, FileRow, IndexRow, KNOWN_PEERS_MAX, KnownPeer, SCHEMA_VERSION, Store, StoreError,
+    APPLICATION_ID, FileHashes, FileRow, IndexRow, KNOWN_PEERS_MAX, KnownPeer, LibraryCommit, SCHEMA_VERSION, Store,
+    StoreError, StoreResult,
 };
 use rusqlite::Connection;
 use uuid::Uuid;
@@ -54,6 +55,10 @@ fn row(n: u32, files: Option<Vec<FileRow>>) -> IndexRow {
         files,
         problems: vec!["a link: b".to_owned()],
     }
+}
+
+fn commit(store: &mut Store, change: Option<&LibraryChange>, index: &[IndexRow], gone: &[GameId]) -> StoreResult<()> {
+    store.commit_library(&LibraryCommit { change, index, gone, ..LibraryCommit::default() })
 }
 
 fn file(name: &str, size: u64, mtime_ns: i64, blake3: Option<Digest>) -> FileRow {
@@ -117,7 +122,7 @@ fn gives_back_what_was_committed() {
             })
             .collect();
         let Some(change) = library.propose(&seen) else { continue };
-        store.commit_library(Some(&change), &[], &[]).unwrap();
+        commit(&mut store, Some(&change), &[], &[]).unwrap();
         library.apply(&change);
         assert_eq!(LocalLibrary::restore(store.library().unwrap()), library);
     }
@@ -132,7 +137,7 @@ fn trims_tombstones_by_the_same_rule_as_the_engine() {
     let many = u32::try_from(TOMBSTONES_MAX).unwrap() + 10;
     let mut step = |library: &mut LocalLibrary, seen: BTreeMap<_, _>| {
         let change = library.propose(&seen).unwrap();
-        store.commit_library(Some(&change), &[], &[]).unwrap();
+        commit(&mut store, Some(&change), &[], &[]).unwrap();
         library.apply(&change);
         store.library().unwrap()
     };
@@ -149,13 +154,13 @@ fn trims_tombstones_by_the_same_rule_as_the_engine() {
 #[test]
 fn a_change_that_does_not_follow_is_refused_whole() {
     let mut store = Store::in_memory(epoch(1)).unwrap();
-    store.commit_library(Some(&add(1, [game(1, 1)])), &[], &[]).unwrap();
+    commit(&mut store, Some(&add(1, [game(1, 1)])), &[], &[]).unwrap();
     for rev in [0, 1, 3] {
-        let e = store.commit_library(Some(&add(rev, [game(2, 1)])), &[row(2, None)], &[]).unwrap_err();
+        let e = commit(&mut store, Some(&add(rev, [game(2, 1)])), &[row(2, None)], &[]).unwrap_err();
         assert!(matches!(e, StoreError::Revision { found: 1, .. }), "{e}");
     }
     let unlisted = LibraryChange { to_rev: 2, added: vec![], updated: vec![game(7, 1)], removed: vec![] };
-    assert!(store.commit_library(Some(&unlisted), &[row(2, None)], &[]).is_err());
+    assert!(commit(&mut store, Some(&unlisted), &[row(2, None)], &[]).is_err());
     assert_eq!(store.library().unwrap().rev, 1);
     assert_eq!(store.index().unwrap(), vec![], "the index rows of a refused change are not there either");
 }
@@ -164,7 +169,7 @@ fn a_change_that_does_not_follow_is_refused_whole() {
 fn numbers_that_do_not_fit_are_refused_and_not_wrapped() {
     let mut store = Store::in_memory(epoch(1)).unwrap();
     let huge = GameSummary { size: u64::MAX, ..game(1, 1) };
-    let e = store.commit_library(Some(&add(1, [huge])), &[], &[]).unwrap_err();
+    let e = commit(&mut store, Some(&add(1, [huge])), &[], &[]).unwrap_err();
     assert_eq!((e.class(), e.is_retryable()), (ErrorClass::Bug, false));
     assert_eq!(store.library().unwrap().rev, 0);
 }
@@ -173,12 +178,12 @@ fn numbers_that_do_not_fit_are_refused_and_not_wrapped() {
 fn the_index_comes_back_without_files_and_the_files_sorted() {
     let mut store = Store::in_memory(epoch(1)).unwrap();
     let files = vec![file("b", 1, -5, None), file("a/z", 2, 7, Some(Digest([4; 32])))];
-    store.commit_library(None, &[row(2, Some(files.clone())), row(1, Some(vec![]))], &[]).unwrap();
+    commit(&mut store, None, &[row(2, Some(files.clone())), row(1, Some(vec![]))], &[]).unwrap();
     assert_eq!(store.index().unwrap(), vec![row(1, None), row(2, None)]);
     assert_eq!(store.files(&id(2)).unwrap(), vec![files[1].clone(), files[0].clone()]);
-    store.commit_library(None, &[row(2, None)], &[]).unwrap();
+    commit(&mut store, None, &[row(2, None)], &[]).unwrap();
     assert_eq!(store.files(&id(2)).unwrap().len(), 2, "files that are not named stay");
-    store.commit_library(None, &[], &[id(2)]).unwrap();
+    commit(&mut store, None, &[], &[id(2)]).unwrap();
     assert_eq!(store.index().unwrap(), vec![row(1, None)]);
     assert_eq!(store.files(&id(2)).unwrap(), vec![]);
 }
@@ -188,7 +193,7 @@ fn hashes_hold_while_the_stamp_does() {
     let mut store = Store::in_memory(epoch(1)).unwrap();
     let size = CHUNK_LEN * 2 + 1;
     let files = |mtime| vec![file("big", size, mtime, None), file("small", 3, 1, None)];
-    store.commit_library(None, &[row(1, Some(files(10)))], &[]).unwrap();
+    commit(&mut store, None, &[row(1, Some(files(10)))], &[]).unwrap();
     assert_eq!(store.chunk_hashes(&id(1), &path("big")).unwrap(), None);
     let (big, small) = (hashes("big", size, 10, 1), hashes("small", 3, 1, 9));
     let stale = [hashes("big", size, 11, 7), hashes("big", size + 1, 10, 7), hashes("other", 3, 1, 7)];
@@ -197,15 +202,15 @@ fn hashes_hold_while_the_stamp_does() {
     assert_eq!(store.chunk_hashes(&id(1), &path("big")).unwrap(), Some(big.chunks.clone()));
     assert_eq!(store.hashes_of(&id(1)).unwrap(), vec![big.clone(), small.clone()]);
 
-    store.commit_library(None, &[row(1, Some(files(10)))], &[]).unwrap();
+    commit(&mut store, None, &[row(1, Some(files(10)))], &[]).unwrap();
     assert_eq!(store.hashes_of(&id(1)).unwrap().len(), 2, "the same stamps keep their hashes");
     assert_eq!(store.files(&id(1)).unwrap()[0].blake3, Some(big.blake3));
 
-    store.commit_library(None, &[row(1, Some(files(11)))], &[]).unwrap();
+    commit(&mut store, None, &[row(1, Some(files(11)))], &[]).unwrap();
     assert_eq!(store.hashes_of(&id(1)).unwrap(), vec![small], "a new time stamp forgets them");
     assert_eq!(store.files(&id(1)).unwrap()[0].blake3, None);
 
-    store.commit_library(None, &[], &[id(1)]).unwrap();
+    commit(&mut store, None, &[], &[id(1)]).unwrap();
     assert_eq!(store.hashes_of(&id(1)).unwrap(), vec![]);
 }
 
@@ -213,9 +218,9 @@ fn hashes_hold_while_the_stamp_does() {
 fn a_file_whose_hash_is_another_one_loses_its_chunk_hashes() {
     let mut store = Store::in_memory(epoch(1)).unwrap();
     let known = hashes("f", 3, 1, 5);
-    store.commit_library(None, &[row(1, Some(vec![file("f", 3, 1, None)]))], &[]).unwrap();
+    commit(&mut store, None, &[row(1, Some(vec![file("f", 3, 1, None)]))], &[]).unwrap();
     store.put_hashes(&id(1), &[known]).unwrap();
-    store.commit_library(None, &[row(1, Some(vec![file("f", 3, 1, Some(Digest([8; 32])))]))], &[]).unwrap();
+    commit(&mut store, None, &[row(1, Some(vec![file("f", 3, 1, Some(Digest([8; 32])))]))], &[]).unwrap();
     assert_eq!(store.chunk_hashes(&id(1), &path("f")).unwrap(), None);
 }
 
@@ -224,7 +229,7 @@ fn chunk_hashes_that_are_not_the_files_are_neither_taken_nor_given() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = open(&at(&dir));
     let size = CHUNK_LEN + 1;
-    store.commit_library(None, &[row(1, Some(vec![file("f", size, 1, None)]))], &[]).unwrap();
+    commit(&mut store, None, &[row(1, Some(vec![file("f", size, 1, None)]))], &[]).unwrap();
     let good = hashes("f", size, 1, 5);
     let short = FileHashes { chunks: vec![good.blake3], ..good.clone() };
     let wrong = FileHashes { blake3: Digest([0; 32]), ..good.clone() };
@@ -241,10 +246,38 @@ fn chunk_hashes_that_are_not_the_files_are_neither_taken_nor_given() {
 }
 
 #[test]
+fn a_game_its_hashes_and_its_settings_change_together_or_not_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(&at(&dir));
+    store.set_setting("of game 1", Some("x")).unwrap();
+    let good = hashes("f", CHUNK_LEN + 1, 1, 5);
+    let torn = FileHashes { chunks: vec![good.blake3], ..good.clone() };
+    let index = [row(1, Some(vec![file("f", CHUNK_LEN + 1, 1, Some(good.blake3))]))];
+    for (list, held) in [(torn, false), (good.clone(), true)] {
+        let commit = LibraryCommit {
+            change: Some(&add(1, [game(1, 1)])),
+            index: &index,
+            hashes: &[(id(1), vec![list])],
+            settings_gone: &["of game 1".to_owned()],
+            ..LibraryCommit::default()
+        };
+        assert_eq!(store.commit_library(&commit).is_ok(), held);
+        let known = store.chunk_hashes(&id(1), &path("f")).unwrap();
+        assert_eq!(known, held.then(|| good.chunks.clone()), "the digests are there when the hash is");
+        assert_eq!(store.files(&id(1)).unwrap().len(), usize::from(held));
+        assert_eq!(store.setting("of game 1").unwrap().is_none(), held);
+        assert_eq!(store.library().unwrap().rev, u64::from(held));
+    }
+    store.forget_hash(&id(1), &path("f")).unwrap();
+    assert_eq!(store.files(&id(1)).unwrap()[0].blake3, None);
+    assert_eq!(store.chunk_hashes(&id(1), &path("f")).unwrap(), None);
+}
+
+#[test]
 fn a_writer_that_dies_before_its_commit_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = open(&at(&dir));
-    store.commit_library(Some(&add(1, [game(1, 1)])), &[row(1, None)], &[]).unwrap();
+    commit(&mut store, Some(&add(1, [game(1, 1)])), &[row(1, None)], &[]).unwrap();
     let mut other = Connection::open(at(&dir)).unwrap();
     let tx = other.transaction().unwrap();
     tx.execute("UPDATE library SET rev = 2", []).unwrap();
@@ -259,7 +292,7 @@ fn a_writer_that_dies_before_its_commit_leaves_nothing() {
 fn a_copy_taken_in_the_middle_of_life_opens_with_everything_committed() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = open(&at(&dir));
-    store.commit_library(Some(&add(1, [game(1, 1)])), &[row(1, None)], &[]).unwrap();
+    commit(&mut store, Some(&add(1, [game(1, 1)])), &[row(1, None)], &[]).unwrap();
     // What a power cut leaves: the main file and the log, without an orderly close.
     let copy = tempfile::tempdir().unwrap();
     for name in ["state.db", "state.db-wal"] {
@@ -289,9 +322,9 @@ fn a_copy_taken_in_the_middle_of_life_opens_with_everything_committed() {
 fn two_connections_take_turns_and_a_change_is_made_once() {
     let dir = tempfile::tempdir().unwrap();
     let (mut a, mut b) = (open(&at(&dir)), open(&at(&dir)));
-    a.commit_library(Some(&add(1, [game(1, 1)])), &[], &[]).unwrap();
-    assert!(matches!(b.commit_library(Some(&add(1, [game(2, 1)])), &[], &[]), Err(StoreError::Revision { .. })));
-    b.commit_library(Some(&add(2, [game(2, 1)])), &[], &[]).unwrap();
+    commit(&mut a, Some(&add(1, [game(1, 1)])), &[], &[]).unwrap();
+    assert!(matches!(commit(&mut b, Some(&add(1, [game(2, 1)])), &[], &[]), Err(StoreError::Revision { .. })));
+    commit(&mut b, Some(&add(2, [game(2, 1)])), &[], &[]).unwrap();
     assert_eq!(a.library().unwrap(), b.library().unwrap());
 }
 
@@ -346,7 +379,7 @@ fn a_database_of_another_program_is_refused_and_stays_as_it_is() {
 fn a_damaged_file_is_refused_by_name_and_stays_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = open(&at(&dir));
-    store.commit_library(Some(&add(1, (0..2_000).map(|n| game(n, 1)))), &[], &[]).unwrap();
+    commit(&mut store, Some(&add(1, (0..2_000).map(|n| game(n, 1)))), &[], &[]).unwrap();
     drop(store);
     let whole = bytes_in(&dir);
     let mut holed = whole.clone();
@@ -376,7 +409,7 @@ fn a_folder_in_its_place_or_no_folder_around_it_is_an_error_of_the_machine() {
 fn a_row_that_was_never_written_is_damage_and_not_an_empty_result() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = open(&at(&dir));
-    store.commit_library(Some(&add(1, [game(1, 1)])), &[], &[]).unwrap();
+    commit(&mut store, Some(&add(1, [game(1, 1)])), &[], &[]).unwrap();
     let other = Connection::open(at(&dir)).unwrap();
     other.execute("UPDATE library_game SET game = '../etc'", []).unwrap();
     assert!(matches!(store.library(), Err(StoreError::BadRow { table: "library_game", .. })));

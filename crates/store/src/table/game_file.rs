@@ -69,6 +69,13 @@ pub(crate) fn replace(conn: &Connection, game: &GameId, files: &[FileRow]) -> Re
     Ok(())
 }
 
+/// Makes the file's hash unknown.
+pub(crate) fn forget_blake3(conn: &Connection, game: &GameId, path: &RelPath) -> Result<(), Fault> {
+    conn.prepare_cached("UPDATE game_file SET blake3 = NULL WHERE game = ?1 AND path = ?2")?
+        .execute([game.as_str(), path.as_str()])?;
+    Ok(())
+}
+
 /// The file's hash, or `None` when the file or its hash is not known.
 pub(crate) fn blake3_of(conn: &Connection, game: &GameId, path: &RelPath) -> Result<Option<(u64, Digest)>, Fault> {
     let found: Option<(i64, Option<Vec<u8>>)> = conn
