@@ -335,8 +335,13 @@ impl Engine {
         let readable = scanned.games.is_ok();
         match scanned.games {
             // Not an empty library: what was known stands until the folder can be read again. An operation is let go all
-            // the same; the problem stands.
-            Err(error) => self.problem(scanned.scope.clone(), error, fx),
+            // the same; of what it left nobody knows that it is whole, so it counts as not downloaded until then.
+            Err(error) => {
+                self.problem(scanned.scope.clone(), error, fx);
+                for (_, game) in &settled {
+                    self.games.doubt(game);
+                }
+            }
             Ok(mut found) => {
                 self.keep_active(scanned.scope.as_ref(), &settled, &mut found);
                 if scanned.scope.is_none() {

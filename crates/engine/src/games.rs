@@ -148,6 +148,15 @@ impl Games {
         touched
     }
 
+    /// Takes a game for not downloaded, until it is read again: an operation has ended on it, and what it left cannot be
+    /// read.
+    pub fn doubt(&mut self, game: &GameId) {
+        if let Some(facts) = self.facts.get_mut(game) {
+            facts.downloaded = false;
+            facts.content_hash = None;
+        }
+    }
+
     /// Notes a game's content as known, when it is still the one that was hashed.
     pub fn hashed(
         &mut self,

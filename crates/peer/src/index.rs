@@ -146,19 +146,24 @@ impl Index {
             let facts = match self.read_game(&game, &mut read.walked) {
                 Ok(facts) => facts,
                 Err(error) if scope.is_some() => return Err(errors::disk(&error)),
-                Err(error) => {
-                    // One unreadable game must not hide the others; what was known of it stands.
-                    let known = self.lock().entries.get(&game).map(|e| e.facts.clone());
-                    known.map(|mut f| {
-                        f.problems = vec![errors::chain(&error)];
-                        f
-                    })
-                }
+                Err(error) => self.unreadable(&game, &error),
             };
             read.games.insert(game, facts);
         }
         tracing::debug!("scan: {} games, {} walked", read.games.len(), read.walked.len());
         Ok(read)
+    }
+
+    /// One unreadable game must not hide the others; what was known of it stands, but for what its root still says: without
+    /// a sentinel nothing is downloaded, whatever it was before.
+    fn unreadable(&self, game: &GameId, error: &DiskError) -> Option<GameFacts> {
+        let mut facts = self.lock().entries.get(game).map(|e| e.facts.clone())?;
+        facts.problems = vec![errors::chain(error)];
+        if let Ok(Some(seen)) = self.world.folder.fingerprint(game) {
+            facts.downloaded &= seen.sentinel.is_some();
+            facts.installed = seen.installed;
+        }
+        Some(facts)
     }
 
     fn read_game(&self, game: &GameId, walked_now: &mut BTreeSet<GameId>) -> Result<Option<GameFacts>, DiskError> {

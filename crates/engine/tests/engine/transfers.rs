@@ -157,6 +157,40 @@ fn settling_is_let_go_even_when_the_folder_cannot_be_read() {
 }
 
 #[test]
+fn what_an_operation_left_is_not_offered_while_it_cannot_be_read() {
+    for scope in [Some("doom"), None] {
+        let mut desk = Desk::started(&["doom"], &[("doom", facts(3))]);
+        let newer = GameSummary { eti_version: "2".to_owned(), ..ready("doom", 1) };
+        desk.meet(&Other::new(0x40).with(&[newer]));
+        let op = desk.get("doom").0.unwrap();
+        desk.cancel("doom").0.unwrap();
+        desk.finish(op, swept());
+        if scope.is_none() {
+            desk.give(Input::Watched(Watched::Everything));
+            desk.scanned(Some("doom"), Err(report("unreadable")));
+        }
+        let batch = desk.scanned(scope, Err(report("unreadable")));
+        assert_eq!(outcomes(&batch), 1, "{batch:?}");
+        assert!(desk.engine.serving_view().servable(&game("doom")).is_err());
+        assert_ne!(desk.view().games[0].availability, Availability::Ready);
+        assert!(desk.get("doom").0.is_ok(), "it is not here for all that is known");
+    }
+}
+
+#[test]
+fn a_game_left_in_doubt_is_offered_again_when_it_can_be_read() {
+    let mut desk = Desk::started(&["doom"], &[("doom", facts(1))]);
+    let (op, _) = desk.transfer(TransferCommand::Verify { game: game("doom") });
+    desk.finish(op.unwrap(), OpOutcome::Verified { checked: 1, bad: vec![], repaired: 0 });
+    desk.scanned(Some("doom"), Err(report("unreadable")));
+    assert_eq!(desk.view().games[0].availability, Availability::LocalOnly);
+    desk.give(Input::Watched(Watched::Everything));
+    desk.scan(None);
+    assert_eq!(desk.view().games[0].availability, Availability::Ready);
+    assert!(desk.engine.serving_view().servable(&game("doom")).is_ok());
+}
+
+#[test]
 fn a_scan_never_overwrites_a_game_under_way_in_any_order_of_events() {
     // Full scan and operation begin, end and settle in every order in which they can.
     for scan_begins in 0..4 {
