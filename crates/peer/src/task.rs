@@ -303,7 +303,8 @@ impl Task {
             proto_ver: PROTO_VERSION,
             library_rev: summary.library_rev,
             library_epoch: summary.library_epoch,
-            hostname: self.about.name.clone(),
+            // Anyone on the LAN hears this. The name, which may be a person's, is told in hello alone.
+            hostname: format!("bonfire-{}", self.endpoint.peer_id().short()),
         };
         if let Err(error) = discovery.announce(&announcement) {
             // Static addresses still work, so this is told and not fatal.
