@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use bonfire_proto::message::{Control, Hello, LibraryDelta, Request};
-use bonfire_proto::{CloseCode, ContentHash, GameId, ManifestHash, PeerId};
+use bonfire_proto::{CloseCode, ContentHash, GameId, LibraryEpoch, ManifestHash, PeerId};
 
 use crate::command::{CatalogEntry, Command, ProbeOutcome, Reply};
 use crate::event::PeerEvent;
@@ -72,6 +72,8 @@ pub enum Discovered {
         addrs: Vec<SocketAddr>,
         /// Protocol version.
         proto_ver: u32,
+        /// Where it says that its library stands.
+        library: (LibraryEpoch, u64),
     },
     /// A peer's announcement ended.
     Lost {

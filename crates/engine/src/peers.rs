@@ -201,7 +201,7 @@ impl Peers {
     /// Takes in what discovery saw.
     pub fn discovered(&mut self, now: Instant, seen: Discovered) -> Option<Report> {
         match seen {
-            Discovered::Found { peer, addrs, proto_ver } => {
+            Discovered::Found { peer, addrs, proto_ver, library: (epoch, rev) } => {
                 if peer == self.me || proto_ver != PROTO_VERSION {
                     return None;
                 }
@@ -218,6 +218,10 @@ impl Peers {
                 if p.link.is_none() && p.dialing.is_none() && (news || p.next_dial.is_none()) {
                     p.backoff = BACKOFF_MIN;
                     p.next_dial = Some(if larger { now + LARGER_ID_WAITS } else { now });
+                }
+                if p.link.is_some() && p.library.hint(epoch, rev) {
+                    // What is pushed comes by itself, and a hint proves nothing: only what does not come is asked for.
+                    p.ask_again.get_or_insert(now + ASK_AGAIN_MIN);
                 }
                 None
             }

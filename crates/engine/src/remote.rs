@@ -125,6 +125,16 @@ impl RemoteLibrary {
         need
     }
 
+    /// Takes in an announcement that anyone can have made. Returns whether it tells of a newer revision than was heard of;
+    /// that is remembered until it is reached, or an answer does not bring it.
+    pub fn hint(&mut self, epoch: LibraryEpoch, rev: u64) -> bool {
+        let is_newer = self.epoch == Some(epoch) && rev > self.rev && self.heard.is_none();
+        if is_newer {
+            self.heard = Some(Heard { epoch, rev, digest: None, asked: true });
+        }
+        is_newer
+    }
+
     /// What is still to be asked after an answer was taken in, because the peer has told of something newer meanwhile.
     /// Says so once for each thing heard, so that a peer that never delivers what it announces is not asked for ever. To
     /// be called for an answer that came: what was heard is kept until then.
@@ -266,12 +276,6 @@ impl RemoteLibrary {
 
     fn digest_of_games(&self) -> Digest {
         library_digest(self.games.values().map(Entry::as_sent))
-    }
-
-    /// Whether this is where the library is known to stand: then an announcement costs no connection.
-    #[must_use]
-    pub fn is_at(&self, epoch: LibraryEpoch, rev: u64) -> bool {
-        self.epoch == Some(epoch) && self.rev == rev
     }
 
     /// Its epoch, once known.

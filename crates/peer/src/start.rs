@@ -257,8 +257,8 @@ fn watch_failed(why: &str) -> Report {
 async fn hear_discovery(mut discovered: mpsc::Receiver<DiscoveryEvent>, events: mpsc::Sender<Event>) {
     while let Some(seen) = discovered.recv().await {
         let seen = match seen {
-            DiscoveryEvent::Found { peer_id, addrs, proto_ver, .. } => {
-                Discovered::Found { peer: peer_id, addrs, proto_ver }
+            DiscoveryEvent::Found { peer_id, addrs, proto_ver, library_rev, library_epoch, .. } => {
+                Discovered::Found { peer: peer_id, addrs, proto_ver, library: (library_epoch, library_rev) }
             }
             DiscoveryEvent::Lost { peer_id } => Discovered::Lost { peer: peer_id },
             DiscoveryEvent::Works => Discovered::Works,

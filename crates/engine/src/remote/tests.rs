@@ -68,7 +68,7 @@ fn an_unchanged_library_costs_nothing() {
     let (local, mut remote) = pair();
     assert_eq!(remote.compare(local.epoch(), local.rev(), None), SyncNeed::Nothing);
     assert_eq!(remote.compare(local.epoch(), local.rev(), Some(local.digest())), SyncNeed::Nothing);
-    assert!(remote.is_at(local.epoch(), local.rev()));
+    assert_eq!((remote.epoch(), remote.rev()), (Some(local.epoch()), local.rev()));
     assert_eq!(remote.take_need(), SyncNeed::Nothing);
 }
 
@@ -258,7 +258,7 @@ proptest! {
                 }
                 Fate::Late => late.push_back(delta),
             }
-            if remote.is_at(local.epoch(), local.rev()) {
+            if (remote.epoch(), remote.rev()) == (Some(local.epoch()), local.rev()) {
                 prop_assert_eq!(remote.digest(), local.digest());
             }
         }
@@ -281,6 +281,6 @@ proptest! {
         }
         prop_assert!(remote.games().eq(local.games()));
         prop_assert_eq!(remote.digest(), local.digest());
-        prop_assert!(remote.is_at(local.epoch(), local.rev()));
+        prop_assert_eq!((remote.epoch(), remote.rev()), (Some(local.epoch()), local.rev()));
     }
 }

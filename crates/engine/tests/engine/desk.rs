@@ -549,6 +549,7 @@ impl Desk {
             peer: other.id,
             addrs: vec![other.addr],
             proto_ver: PROTO_VERSION,
+            library: (other.epoch, other.rev),
         }))
     }
 

@@ -49,6 +49,7 @@ impl Duel {
                 peer: peer(other),
                 addrs: vec![at],
                 proto_ver: bonfire_proto::limits::PROTO_VERSION,
+                library: (crate::desk::epoch(1), 0),
             };
             let batch = duel.desks[me].give(Input::Discovery(found));
             duel.carry(me, batch);
@@ -204,6 +205,7 @@ fn a_restart_of_either_side_ends_with_one_connection_in_every_order() {
                 peer: peer(other),
                 addrs: vec![at],
                 proto_ver: bonfire_proto::limits::PROTO_VERSION,
+                library: (crate::desk::epoch(1), 0),
             };
             let mut batch = duel.desks[restarted].give(Input::Discovery(found));
             batch.0.extend(duel.desks[restarted].pass(Duration::from_secs(2)).0);

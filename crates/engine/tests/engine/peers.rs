@@ -66,9 +66,10 @@ fn an_unchanged_announcement_of_a_connected_peer_costs_no_dial_and_no_effect() {
 #[test]
 fn ones_own_announcement_and_other_versions_are_not_dialled() {
     let mut desk = desk();
-    let own = Discovered::Found { peer: peer(ME), addrs: vec![addr(1)], proto_ver: PROTO_VERSION };
+    let library = (epoch(1), 1);
+    let own = Discovered::Found { peer: peer(ME), addrs: vec![addr(1)], proto_ver: PROTO_VERSION, library };
     assert!(desk.give(Input::Discovery(own)).is_empty());
-    let newer = Discovered::Found { peer: peer(0x60), addrs: vec![addr(1)], proto_ver: PROTO_VERSION + 1 };
+    let newer = Discovered::Found { peer: peer(0x60), addrs: vec![addr(1)], proto_ver: PROTO_VERSION + 1, library };
     assert!(desk.give(Input::Discovery(newer)).is_empty());
     assert!(desk.pass(Duration::from_secs(60)).is_empty());
 }
@@ -499,6 +500,48 @@ fn a_peer_that_says_something_new_all_the_time_is_asked_now_and_then() {
         owed = desk.answers(conn, other.snapshot()).asked().len();
     }
     assert_eq!(desk.view().peers[0].library_rev, other.rev);
+}
+
+#[test]
+fn a_raised_revision_that_is_only_announced_is_asked_for_when_it_does_not_come() {
+    let mut desk = desk();
+    let one = Other::new(0x60).with(&[ready("doom", 1)]);
+    let conn = desk.meet(&one);
+    // Nothing new: no connection, no question, ever.
+    assert!(desk.found(&one).is_empty());
+    assert!(desk.pass(Duration::from_secs(20)).asked().is_empty());
+    let two = one.clone().with(&[ready("doom", 1), ready("quake", 2)]);
+    let delta = two.delta_from(1, &[ready("quake", 2)], &[]);
+    assert!(desk.found(&two).is_empty(), "it is about to be pushed");
+    let batch = desk.pass(Duration::from_secs(20));
+    assert!(matches!(batch.asked()[..], [(c, Request::GetLibraryDelta(_))] if c == conn), "{batch:?}");
+    desk.answers(conn, LibraryAnswer::Delta(delta));
+    assert_eq!(desk.view().peers[0].library_rev, 2);
+    // Pushed in time: nothing is asked.
+    let three = two.clone().with(&[ready("doom", 1)]);
+    desk.found(&three);
+    let mut pushed = three.delta_from(2, &[], &[]);
+    pushed.removed = vec![crate::desk::game("quake")];
+    desk.hears(conn, Control::LibraryDelta(LibraryDeltaMsg { peer_id: one.id, delta: pushed }));
+    assert!(desk.pass(Duration::from_secs(20)).asked().is_empty());
+}
+
+#[test]
+fn a_revision_that_somebody_made_up_costs_a_question_now_and_then() {
+    let mut desk = desk();
+    let one = Other::new(0x60).with(&[ready("doom", 1)]);
+    let conn = desk.meet(&one);
+    let mut asked = 0;
+    for n in 0..600 {
+        desk.found(&Other { rev: 1_000 + n, ..one.clone() });
+        let batch = desk.pass(Duration::from_millis(100));
+        asked += batch.asked().len();
+        if !batch.asked().is_empty() {
+            asked += desk.answers(conn, one.snapshot()).asked().len();
+        }
+        desk.hears(conn, Control::Ping(Ping {}));
+    }
+    assert!((1..=5).contains(&asked), "{asked} questions in a minute");
 }
 
 #[test]

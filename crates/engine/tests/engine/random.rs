@@ -298,11 +298,11 @@ impl Run {
                 if self.dice.chance(20) {
                     other.addr = addr(self.dice.small(9) + 1);
                 }
-                let (id, at) = (other.id, other.addr);
+                let (id, at, library) = (other.id, other.addr, (other.epoch, other.rev));
                 let seen = if self.dice.chance(25) {
                     Discovered::Lost { peer: id }
                 } else {
-                    Discovered::Found { peer: id, addrs: vec![at], proto_ver: PROTO_VERSION }
+                    Discovered::Found { peer: id, addrs: vec![at], proto_ver: PROTO_VERSION, library }
                 };
                 self.give(Input::Discovery(seen));
             }
