@@ -21,6 +21,7 @@ use crate::progress::{Progress, Speed};
 pub(crate) struct Run {
     game: GameId,
     cancel: CancellationToken,
+    stop: CancellationToken,
     sources: watch::Sender<Vec<(PeerId, Connection)>>,
     progress: Arc<Progress>,
     speed: Speed,
@@ -32,8 +33,9 @@ impl Run {
         let cancel = CancellationToken::new();
         let progress = Arc::new(Progress::default());
         let (tell, sources) = watch::channel(sources);
-        let steer = Steer { op, cancel: cancel.clone(), sources, progress: progress.clone() };
-        (Self { game, cancel, sources: tell, progress, speed: Speed::default() }, steer)
+        let stop = CancellationToken::new();
+        let steer = Steer { op, cancel: cancel.clone(), stop: stop.clone(), sources, progress: progress.clone() };
+        (Self { game, cancel, stop, sources: tell, progress, speed: Speed::default() }, steer)
     }
 }
 
@@ -86,6 +88,18 @@ impl Running {
             view.bytes_per_second = speed;
             view.eta_ms = total.saturating_sub(done).saturating_mul(1000).checked_div(speed);
         }
+    }
+
+    /// Tells every worker that the peer stops: what it has verified is made durable, and it ends.
+    pub(crate) fn stop(&self) {
+        for (run, _) in self.0.values() {
+            run.stop.cancel();
+        }
+    }
+
+    /// Whether every worker has ended.
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.values().all(|(_, worker)| worker.is_finished())
     }
 
     /// Ends every worker where it stands.

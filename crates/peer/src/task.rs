@@ -36,6 +36,9 @@ use crate::world::World;
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
 /// Longest wait for the other sides to take note of our closing. They are told at once; a second covers bad Wi-Fi.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+/// Longest wait for downloads to make durable what they have verified: a slow disk may take seconds. What is not durable
+/// then is hashed again at the next start, as after a kill.
+const SUSPEND_WITHIN: Duration = Duration::from_secs(5);
 
 /// What wakes the task.
 pub(crate) enum Event {
@@ -120,6 +123,8 @@ impl Task {
                 },
             }
         }
+        // Nobody takes in any more what workers have to say; they must not wait for it.
+        drop(events);
         self.shut_down(accepting).await;
     }
 
@@ -362,9 +367,14 @@ impl Task {
         if let Some(discovery) = &self.discovery {
             discovery.shutdown();
         }
+        self.state.running.stop();
         self.conns.shut_down().await;
         self.hasher.stop();
-        // Downloads are left as a power cut would leave them: their journals let the next start go on.
+        let (running, workers) = (&self.state.running, &mut self.state.workers);
+        let suspended = async { while !running.is_over() && workers.join_next().await.is_some() {} };
+        if timeout(SUSPEND_WITHIN, suspended).await.is_err() {
+            tracing::warn!("a download did not come to a stop in time; its journal lets the next start go on");
+        }
         self.state.running.abort();
         self.state.workers.shutdown().await;
         self.endpoint.close(CloseCode::ShuttingDown);

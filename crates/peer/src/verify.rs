@@ -9,7 +9,7 @@ use bonfire_engine::{ErrorClass, Report};
 use bonfire_proto::{GameId, Manifest, ManifestFile};
 use tokio::sync::mpsc;
 
-use crate::download::{Steer, Stop, Work, finish};
+use crate::download::{Steer, Stop, Work, finish, unsteered};
 use crate::errors;
 use crate::index::Index;
 use crate::task::Event;
@@ -25,7 +25,13 @@ struct Checked {
 pub(crate) async fn run(world: World, index: Index, steer: Steer, game: GameId, events: mpsc::Sender<Event>) {
     let mut work = Work { world, index, steer, events: events.clone(), game, download: None };
     let op = work.steer.op;
-    let outcome = match verify(&mut work).await {
+    let stop = work.steer.stop.clone();
+    let ended = tokio::select! {
+        biased;
+        ended = verify(&mut work) => ended,
+        () = stop.cancelled() => Err(Stop::Failed(unsteered())),
+    };
+    let outcome = match ended {
         Ok(outcome) => outcome,
         // Reading changes nothing. A repair that was stopped is kept: `get` goes on with it, `cancel` sweeps it.
         Err(Stop::Cancelled) => {

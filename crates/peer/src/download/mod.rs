@@ -39,6 +39,8 @@ const ATTEMPTS: u32 = 5;
 pub(crate) struct Steer {
     pub(crate) op: OpId,
     pub(crate) cancel: CancellationToken,
+    /// The peer stops: ends the work so that the next start goes on with it.
+    pub(crate) stop: CancellationToken,
     pub(crate) sources: watch::Receiver<Vec<(PeerId, Connection)>>,
     pub(crate) progress: Arc<Progress>,
 }
@@ -76,7 +78,12 @@ pub(crate) async fn run(
     events: mpsc::Sender<Event>,
 ) {
     let mut work = Work { world, index, steer, events, game: target.game.clone(), download: None };
-    let ended = work.download(&target, resume).await;
+    let stop = work.steer.stop.clone();
+    let ended = tokio::select! {
+        biased;
+        ended = work.download(&target, resume) => ended,
+        () = stop.cancelled() => Err(Stop::Failed(unsteered())),
+    };
     let outcome = match ended {
         Ok(f) => OpOutcome::Downloaded { version: f.version, fetched: f.fetched, reused: f.reused },
         // A cancel wins over whatever else went wrong while it was on its way.
@@ -451,7 +458,7 @@ fn swept_outcome(swept: Result<SweepReport, Report>) -> OpOutcome {
 }
 
 /// The report of an operation that nobody leads any more: the peer is going down. Not a cancel, which would sweep.
-fn unsteered() -> Report {
+pub(crate) fn unsteered() -> Report {
     Report::new(ErrorClass::Cancelled, "stopped", "the peer stopped in the middle").retryable()
 }
 
