@@ -86,6 +86,17 @@ impl Hearing {
         self.unconfirmed = self.known.keys().copied().collect();
     }
 
+    /// Whoever carried the announcements is another one now, who knows nobody.
+    pub(crate) fn began_anew(&mut self) {
+        self.incomplete.clear();
+        self.unconfirmed = self.known.keys().copied().collect();
+    }
+
+    /// Whether somebody has to be heard again to count as there.
+    pub(crate) fn waits_for_answers(&self) -> bool {
+        !self.unconfirmed.is_empty()
+    }
+
     /// Everybody had the time to answer: who did not is gone, since nobody remembers when its announcement runs out.
     pub(crate) fn all_answered(&mut self) {
         for peer_id in std::mem::take(&mut self.unconfirmed) {

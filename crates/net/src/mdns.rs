@@ -194,8 +194,7 @@ async fn run(shared: Arc<Shared>, session: Result<Session, NetError>, tx: mpsc::
             // Whatever ended it, a daemon that is left behind would go on announcing.
             stop_daemon(&alive.daemon);
             shared.lock().daemon = None;
-            // A new daemon knows nobody: who is still there is told again, who left meanwhile takes no place.
-            hearing = Hearing::default();
+            hearing.began_anew();
             if shared.lock().stopped || tx.is_closed() {
                 return;
             }
@@ -233,7 +232,8 @@ async fn listen(
 ) -> String {
     let mut wait = ASK_AGAIN.0;
     let mut ask: Option<Instant> = None;
-    let mut answers: Option<Instant> = None;
+    // Who was heard before this daemon began and is not heard by it has left in between.
+    let mut answers = hearing.waits_for_answers().then(|| Instant::now() + ANSWERS_WITHIN);
     loop {
         match (hearing.misses_something(), ask) {
             (true, None) => ask = Some(Instant::now() + wait),

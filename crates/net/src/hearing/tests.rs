@@ -126,3 +126,22 @@ fn who_does_not_answer_when_all_are_asked_anew_is_lost() {
     let gone = id(1).parse().unwrap();
     assert_eq!(told(&mut hearing), [DiscoveryEvent::Lost { peer_id: gone }]);
 }
+
+#[test]
+fn who_leaves_while_nothing_listens_is_lost_and_who_stays_is_not_told_again() {
+    let mut hearing = Hearing::default();
+    for n in 1..=2 {
+        hearing.found(&peer(n, "10.0.0.1", "1"), None);
+    }
+    hearing.found(&heard(&id(3), "10.0.0.3", 4001, &[]), None);
+    assert_eq!(told(&mut hearing).len(), 2);
+    assert!(!hearing.waits_for_answers());
+    hearing.began_anew();
+    assert!(hearing.waits_for_answers());
+    assert!(!hearing.misses_something(), "what came in part came to another");
+    hearing.found(&peer(2, "10.0.0.1", "1"), None);
+    assert_eq!(told(&mut hearing), []);
+    hearing.all_answered();
+    assert_eq!(told(&mut hearing), [DiscoveryEvent::Lost { peer_id: id(1).parse().unwrap() }]);
+    assert!(!hearing.waits_for_answers());
+}
