@@ -18,6 +18,8 @@ mod fetch;
 mod kill;
 #[path = "rooms/library.rs"]
 mod library;
+#[path = "rooms/own_files.rs"]
+mod own_files;
 #[path = "rooms/refusals.rs"]
 mod refusals;
 #[path = "rooms/strangers.rs"]

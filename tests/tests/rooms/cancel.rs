@@ -134,7 +134,7 @@ fn cancel_of_an_update_keeps_the_install() {
     std::fs::write(root.join("local/saves/one.sav"), "hours of play").unwrap();
     std::fs::write(root.join(".softlan_game_installed"), "theirs").unwrap();
     std::fs::write(root.join("notes.txt"), "mine, not the game's").unwrap();
-    let kept = ["local", ".softlan_game_installed"];
+    let kept = ["local", ".softlan_game_installed", "notes.txt"];
     let is_kept = |path: &String| kept.iter().any(|k| path == k || path.starts_with(&format!("{k}/")));
     let before = tree::read(&root);
     b.start();
