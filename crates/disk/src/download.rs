@@ -17,10 +17,14 @@ use crate::journal::record::{Record, runs};
 
 mod begin;
 mod end;
+mod handles;
 mod open;
+mod stamps;
 mod writer;
 
 pub use end::Committed;
+pub(crate) use handles::COPY;
+use handles::Place;
 pub(crate) use open::ancestors;
 use writer::Shared;
 pub use writer::Writer;
@@ -43,6 +47,8 @@ pub struct Download {
     dirty_dirs: std::collections::BTreeSet<FsPath>,
     /// Files that this run made and that hold nothing but zeros until somebody writes.
     blank: std::collections::BTreeSet<u32>,
+    /// Files of another length that may not be written where they lie: a copy of the right length replaces them.
+    misfits: std::collections::BTreeSet<u32>,
     /// An earlier run may have written what is there.
     resumed: bool,
     /// A sync failed: nothing more can be promised.
@@ -164,6 +170,10 @@ impl Download {
         if whole && (blake3.is_none() || missing.len() < range.len()) {
             return Ok(0);
         }
+        // From before the first byte is read: who writes after this is noticed at the next checkpoint.
+        if self.shared.stamps.get(file).is_none() {
+            self.shared.stamps.set(file, self.shared.stamp_now(file)?);
+        }
         let mut found = Vec::new();
         let mut all = Vec::new();
         for n in missing {
@@ -187,7 +197,8 @@ impl Download {
             found = range.clone().collect();
         }
         if !found.is_empty() && !self.shared.is_unadopted(file) {
-            if self.resumed {
+            // What may not be written was never written by us: its bytes are no remains of a sync of ours that failed.
+            if self.resumed && self.shared.place(file)? == Place::There {
                 self.write_back(file, size, range.start, &found)?;
             }
             // They may be in the cache only, from before a kill.
@@ -195,6 +206,7 @@ impl Download {
         }
         for n in &found {
             self.journal.verified.set(*n);
+            self.shared.handles.keep(*n);
         }
         let count = u32::try_from(found.len()).unwrap_or(u32::MAX);
         self.pending.extend(found);
@@ -323,7 +335,8 @@ impl Download {
     /// Writes chunks over themselves. After a sync that failed, the cache shows bytes that the system has given up and
     /// takes for written; only bytes written anew reach the disk with the next sync.
     fn write_back(&self, file: u32, size: u64, start: u32, chunks: &[u32]) -> Result<(), DiskError> {
-        let handle = self.shared.handle(file)?;
+        let _writing = self.shared.stamps.writing(file);
+        let handle = self.shared.writable(file)?;
         let path = self.shared.path(file);
         let mut buf = vec![0u8; 1 << 20];
         for n in chunks {

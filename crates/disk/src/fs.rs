@@ -180,6 +180,13 @@ pub trait FsFile: Send + Sync + fmt::Debug {
     /// Whatever the disk reports.
     fn sync(&self) -> io::Result<()>;
 
+    /// How many names lead to the file; 1 where the platform cannot tell. More than one: a write to it is seen under
+    /// names that are none of ours.
+    ///
+    /// # Errors
+    /// Whatever the disk reports.
+    fn links(&self) -> io::Result<u64>;
+
     /// What the open file is now.
     ///
     /// # Errors
@@ -236,6 +243,12 @@ pub trait Fs: Send + Sync + fmt::Debug {
     /// # Errors
     /// `DirectoryNotEmpty`, and whatever the disk reports.
     fn remove_dir(&self, path: &FsPath) -> io::Result<()>;
+
+    /// Whether names in a folder can be made, replaced and removed, as far as permissions say. Changes nothing.
+    ///
+    /// # Errors
+    /// Why not.
+    fn names_may_change(&self, dir: &FsPath) -> io::Result<()>;
 
     /// Makes the names in a folder durable. Where the platform has no such thing this does nothing.
     ///

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::DiskError;
 use crate::fs::{FsFile, FsPath, OpenMode, read_full_at, write_all_at};
 use crate::games::Inner;
+use crate::hash::FileStamp;
 
 pub(crate) mod record;
 
@@ -23,7 +24,7 @@ pub(crate) const NAME: &str = ".bonfire.part";
 pub(crate) const TMP: &str = ".bonfire.part.tmp";
 
 /// First bytes of a journal of this version. Another version has another last digit.
-pub(crate) const MAGIC: &[u8; 8] = b"BFPART1\n";
+pub(crate) const MAGIC: &[u8; 8] = b"BFPART2\n";
 const MAGIC_ANY: &[u8] = b"BFPART";
 
 /// First record of every journal.
@@ -50,6 +51,8 @@ pub(crate) struct Journal {
     pub(crate) hashes: BTreeMap<u32, Vec<Digest>>,
     /// Chunk digests that came with their chunks, by chunk number.
     pub(crate) digests: BTreeMap<u32, Digest>,
+    /// What files with verified chunks were when those were synced, by file.
+    pub(crate) stamps: BTreeMap<u32, FileStamp>,
     /// Found files that we wrote to.
     pub(crate) adopted: BTreeSet<u32>,
     /// Where the counted records end.
@@ -67,6 +70,7 @@ impl Journal {
             state,
             hashes: BTreeMap::new(),
             digests: BTreeMap::new(),
+            stamps: BTreeMap::new(),
             adopted: BTreeSet::new(),
             end,
         }
@@ -104,6 +108,10 @@ impl Journal {
             Record::Digests(list) => {
                 list.iter().all(|(n, _)| *n < self.layout.total()).then_some(())?;
                 self.digests.extend(list);
+            }
+            Record::Stamps(list) => {
+                list.iter().all(|(file, _)| *file < self.layout.files()).then_some(())?;
+                self.stamps.extend(list);
             }
             Record::Adopted(file) => {
                 (file < self.layout.files()).then_some(())?;

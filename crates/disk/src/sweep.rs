@@ -7,7 +7,7 @@ use bonfire_proto::game::{SENTINEL, is_reserved};
 use bonfire_proto::{GameId, RelPath};
 
 use crate::atomic;
-use crate::download::ancestors;
+use crate::download::{COPY, ancestors};
 use crate::error::DiskError;
 use crate::fs::{EntryName, FsPath, Kind};
 use crate::games::Inner;
@@ -156,7 +156,7 @@ pub(crate) fn sync_dirs(inner: &Inner, dirs: &BTreeSet<FsPath>) -> Result<(), Di
 /// Removes the staged and the parked sentinel and half-written records. Not durable. Returns whether there were any.
 pub(crate) fn remove_scratch(inner: &Inner, root: &FsPath) -> Result<bool, DiskError> {
     let mut any = false;
-    for name in [version::TMP, version::DISCARDED, journal::TMP, intent::TMP] {
+    for name in [version::TMP, version::DISCARDED, journal::TMP, intent::TMP, COPY] {
         let path = root.child(name);
         // Scratch of ours is a file; anything else under its name is not ours.
         if inner.kind(&path)? == Some(Kind::File) {

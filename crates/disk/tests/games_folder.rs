@@ -182,8 +182,10 @@ fn a_killed_download_goes_on_from_its_checkpoint_and_finds_what_it_had_not_recor
     let mut d = folder.resume_download(&game()).unwrap();
     assert_eq!(d.hashes(eti).unwrap().len(), 3);
     assert!(!d.verified().get(1));
-    assert_eq!(d.reuse(eti, &|_| true).unwrap(), 1);
-    assert!(d.verified().get(1));
+    // The write after the checkpoint made it another file, so that its chunk on record has to be read again, too.
+    assert!(!d.verified().get(0));
+    assert_eq!(d.reuse(eti, &|_| true).unwrap(), 2);
+    assert!(d.verified().get(0) && d.verified().get(1));
     fetch(&mut d, &files, usize::MAX);
     d.commit().unwrap();
     same(&dir, &files);
@@ -216,6 +218,39 @@ fn a_commit_with_a_missing_chunk_or_a_changed_file_is_refused() {
     fs::write(dir.path().join("doom/read me.txt"), "short").unwrap();
     assert!(matches!(d.commit(), Err(DiskError::Changed { .. })));
     assert!(!dir.path().join("doom/version.ini").exists());
+    let mut d = folder.resume_download(&game()).unwrap();
+    assert_eq!(d.verified().zeros().count(), 1);
+    fetch(&mut d, &files, usize::MAX);
+    d.commit().unwrap();
+    same(&dir, &files);
+}
+
+#[test]
+fn a_verified_chunk_that_somebody_changed_is_fetched_again() {
+    let (dir, folder) = folder();
+    let files = files(4);
+    let m = manifest(&files);
+    let change = |dir: &TempDir| {
+        let file = dir.path().join("doom/maps/e1m1.wad");
+        let before = fs::metadata(&file).unwrap().modified().unwrap();
+        let mut changed = fs::read(&file).unwrap();
+        changed[100..108].copy_from_slice(b"changed!");
+        fs::write(&file, changed).unwrap();
+        // Whatever the clock of this file system can tell apart.
+        let later = before + std::time::Duration::from_secs(2);
+        fs::OpenOptions::new().write(true).open(&file).unwrap().set_modified(later).unwrap();
+    };
+    let mut d = folder.begin_download(&m, &[]).unwrap();
+    fetch(&mut d, &files, usize::MAX);
+    change(&dir);
+    assert!(matches!(d.commit(), Err(DiskError::Changed { .. })), "no sentinel over what was never verified");
+    let mut d = folder.resume_download(&game()).unwrap();
+    let wad = u32::try_from(m.files.iter().position(|f| f.path.as_str() == "maps/e1m1.wad").unwrap()).unwrap();
+    assert_eq!(d.verified().zeros().count(), 1);
+    assert_eq!(d.reuse(wad, &|_| true).unwrap(), 0);
+    fetch(&mut d, &files, usize::MAX);
+    d.suspend();
+    change(&dir);
     let mut d = folder.resume_download(&game()).unwrap();
     assert_eq!(d.verified().zeros().count(), 1);
     fetch(&mut d, &files, usize::MAX);

@@ -7,10 +7,11 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
 use bonfire_disk::{DiskError, FileStamp, GamesFolder, ProblemKind, RemoveError, Sentinel, ServeError};
-use bonfire_proto::{GameId, Manifest, ManifestFile, RelPath};
+use bonfire_proto::chunk::{chunk_hash, merge_chunk_hashes};
+use bonfire_proto::{ChunkRef, Digest, GameId, Manifest, ManifestFile, RelPath, chunk_count, chunk_span};
 use tempfile::TempDir;
 
 fn game() -> GameId {
@@ -168,4 +169,50 @@ fn a_folder_without_permission_is_a_clear_error() {
     fs::set_permissions(dir.path().join("doom"), fs::Permissions::from_mode(0o000)).unwrap();
     assert_eq!(folder.walk(&game()).unwrap_err().code(), "permission_denied");
     fs::set_permissions(dir.path().join("doom"), fs::Permissions::from_mode(0o700)).unwrap();
+}
+
+#[test]
+fn a_file_that_has_another_name_is_replaced_and_never_written_in_place() {
+    let (dir, folder) = folder();
+    let root = dir.path().join("doom");
+    fs::create_dir_all(root.join("local")).unwrap();
+    let chunk = 4 << 20;
+    // The first chunk stays, the second changes, and the file grows.
+    let old = vec![1u8; chunk + 10];
+    let mut new = vec![1u8; chunk + 20];
+    new[chunk..].fill(2);
+    fs::write(root.join("version.ini"), "1\n").unwrap();
+    fs::write(root.join("a.eti"), &old).unwrap();
+    fs::hard_link(root.join("a.eti"), root.join("local/a.eti")).unwrap();
+    fs::write(root.join("b.eti"), b"same").unwrap();
+    fs::hard_link(root.join("b.eti"), dir.path().join("b elsewhere")).unwrap();
+    let of = |bytes: &[u8]| -> Vec<Digest> {
+        (0..chunk_count(bytes.len() as u64))
+            .map(|i| {
+                let (start, len) = chunk_span(bytes.len() as u64, i).unwrap();
+                let start = usize::try_from(start).unwrap();
+                chunk_hash(bytes.len() as u64, i, &bytes[start..start + usize::try_from(len).unwrap()])
+            })
+            .collect()
+    };
+    let file = |p: &str, bytes: &[u8]| ManifestFile {
+        path: rel(p),
+        size: bytes.len() as u64,
+        blake3: merge_chunk_hashes(&of(bytes)),
+    };
+    let files = vec![file("a.eti", &new), file("b.eti", b"same"), file("version.ini", b"2\n")];
+    let m = Manifest::new(game(), "2".to_owned(), files);
+    let previous: Vec<RelPath> = m.files.iter().map(|f| f.path.clone()).collect();
+    let mut d = folder.begin_download(&m, &previous).unwrap();
+    d.set_hashes(0, of(&new)).unwrap();
+    assert_eq!((d.reuse(0, &|_| true).unwrap(), d.reuse(1, &|_| true).unwrap()), (1, 1));
+    d.writer().write_at(0, chunk as u64, &new[chunk..]).unwrap();
+    d.mark_verified(ChunkRef { file: 0, chunk: 1 }).unwrap();
+    d.writer().write_at(2, 0, b"2\n").unwrap();
+    d.mark_verified(ChunkRef { file: 2, chunk: 0 }).unwrap();
+    d.commit().unwrap();
+    assert!(fs::read(root.join("local/a.eti")).unwrap() == old, "local/ is not ours to change");
+    assert!(fs::read(root.join("a.eti")).unwrap() == new);
+    assert_eq!(fs::metadata(root.join("b.eti")).unwrap().nlink(), 2, "what need not be written stays as it is");
+    assert!(!root.join(".bonfire.copy").exists());
 }

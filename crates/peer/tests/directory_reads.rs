@@ -64,6 +64,10 @@ impl Fs for Counted {
         self.real.remove_dir(path)
     }
 
+    fn names_may_change(&self, dir: &FsPath) -> io::Result<()> {
+        self.real.names_may_change(dir)
+    }
+
     fn sync_dir(&self, path: &FsPath) -> io::Result<()> {
         self.real.sync_dir(path)
     }

@@ -218,10 +218,10 @@ fn find(
     let mut survey = Survey::new(inner, root, previous_only);
     let (mut found, mut occupied) = (BTreeSet::new(), Vec::new());
     for f in manifest.files.iter().filter(|f| f.path.as_str() != SENTINEL) {
-        if let Slot::Present(len) = survey.look(&f.path)?
+        if let Slot::Present(stamp) = survey.look(&f.path)?
             && !previous.contains(&f.path)
         {
-            if len == f.size {
+            if stamp.size == f.size {
                 found.insert(f.path.clone());
             } else if !replaceable.contains(&f.path) {
                 occupied.push(&f.path);

@@ -102,7 +102,10 @@ impl Download {
             return Ok(());
         }
         pending.sort_unstable();
-        let result = self.sync_chunks(&pending, all).and_then(|()| {
+        let result = self.sync_chunks(&pending, all).and_then(|stamps| {
+            if !stamps.is_empty() {
+                records.push(Record::Stamps(stamps));
+            }
             if !digests.is_empty() {
                 records.push(Record::Digests(digests));
             }
@@ -127,6 +130,9 @@ impl Download {
             return Err(DiskError::Incomplete { path: self.inner.shown(&self.root), missing });
         }
         self.shared.close();
+        for file in std::mem::take(&mut self.misfits) {
+            self.shared.writable(file)?;
+        }
         self.sync_and_record(true)?;
         self.sync_dirs()?;
         let (manifest, hashes) = self.complete()?;
@@ -185,8 +191,8 @@ impl Download {
         }
     }
 
-    /// Makes the bytes of these chunks durable, and no promise yet.
-    fn sync_chunks(&mut self, pending: &[u32], all: bool) -> Result<(), DiskError> {
+    /// Makes the bytes of these chunks durable, and no promise yet. Returns what the synced files are then.
+    fn sync_chunks(&mut self, pending: &[u32], all: bool) -> Result<Vec<(u32, FileStamp)>, DiskError> {
         let inner = self.inner.clone();
         let files: std::collections::BTreeSet<u32> =
             pending.iter().filter_map(|n| self.locate(*n)).map(|at| at.file).collect();
@@ -198,16 +204,17 @@ impl Download {
         for file in later {
             self.shared.mark_dirty(file);
         }
-        if now.len() >= inner.tuning.bulk_sync_from
-            && inner.fs.sync_everything().map_err(|e| inner.io("syncing", &self.root, e))?
-        {
-            return Ok(());
+        let stamped: std::collections::BTreeSet<u32> = files.union(&now.iter().copied().collect()).copied().collect();
+        let touched = self.touched(stamped.into_iter().filter(|f| *f != self.shared.sentinel));
+        let bulk = now.len() >= inner.tuning.bulk_sync_from
+            && inner.fs.sync_everything().map_err(|e| inner.io("syncing", &self.root, e))?;
+        if !bulk {
+            for file in now.into_iter().filter(|f| *f != self.shared.sentinel) {
+                let handle = self.shared.handle(file)?;
+                handle.sync().map_err(|e| inner.io("syncing", &self.shared.path(file), e))?;
+            }
         }
-        for file in now.into_iter().filter(|f| *f != self.shared.sentinel) {
-            let handle = self.shared.handle(file)?;
-            handle.sync().map_err(|e| inner.io("syncing", &self.shared.path(file), e))?;
-        }
-        Ok(())
+        self.stamp(touched)
     }
 
     fn stage_sentinel(&self) -> Result<(), DiskError> {
@@ -246,14 +253,20 @@ impl Download {
         Ok((Manifest::new(m.game_id.clone(), m.eti_version.clone(), files), hashes))
     }
 
-    /// What the files are, each of the length that the manifest says.
+    /// What the files are: each of the length that the manifest says, and as it was when it was last synced.
     fn stamps(&self) -> Result<Vec<FileStamp>, DiskError> {
         let mut out = Vec::with_capacity(self.manifest().files.len());
         for (i, f) in (0u32..).zip(&self.manifest().files) {
             let path = if i == self.shared.sentinel { self.root.child(version::TMP) } else { self.shared.path(i) };
             let meta = self.inner.fs.stat(&path).map_err(|e| self.inner.io("reading", &path, e))?;
             match meta {
-                Some(m) if m.kind == Kind::File && m.len == f.size => out.push(FileStamp::of(&m)),
+                Some(m)
+                    if m.kind == Kind::File
+                        && m.len == f.size
+                        && (i == self.shared.sentinel || self.journal.stamps.get(&i) == Some(&FileStamp::of(&m))) =>
+                {
+                    out.push(FileStamp::of(&m));
+                }
                 _ => return Err(DiskError::Changed { path: self.inner.shown(&path) }),
             }
         }

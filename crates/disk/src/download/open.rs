@@ -10,10 +10,12 @@ use bonfire_proto::game::SENTINEL;
 use bonfire_proto::{Digest, Manifest, RelPath};
 
 use super::Download;
+use super::handles::Place;
 use super::writer::Shared;
 use crate::error::DiskError;
 use crate::fs::{FsPath, Kind, OpenMode};
 use crate::games::{Held, Inner};
+use crate::hash::FileStamp;
 use crate::journal::record::{Record, runs};
 use crate::journal::{Journal, JournalWriter};
 use crate::version;
@@ -34,8 +36,8 @@ pub(super) fn empty() -> Digest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Slot {
     Missing,
-    /// A regular file of this length.
-    Present(u64),
+    /// A regular file.
+    Present(FileStamp),
     /// Something that only the old version has, and that goes first.
     Blocked,
 }
@@ -72,7 +74,7 @@ impl<'a> Survey<'a> {
         let meta = self.inner.fs.stat(&at).map_err(|e| self.inner.io("reading", &at, e))?;
         Ok(match meta {
             None => Slot::Missing,
-            Some(m) if m.kind == Kind::File => Slot::Present(m.len),
+            Some(m) if m.kind == Kind::File => Slot::Present(FileStamp::of(&m)),
             Some(m) if m.kind == Kind::Dir && self.old_version_had_folder(path) => Slot::Blocked,
             Some(m) => return Err(self.in_the_way(path, m.kind)),
         })
@@ -144,6 +146,7 @@ impl Download {
             pending_digests: Vec::new(),
             dirty_dirs: BTreeSet::new(),
             blank: BTreeSet::new(),
+            misfits: BTreeSet::new(),
             resumed: !undo,
             unsound: false,
             unreserved: 0,
@@ -185,6 +188,7 @@ impl Download {
             slots.push(if f.path.as_str() == SENTINEL { Slot::Missing } else { survey.look(&f.path)? });
         }
         let lost = self.lost_chunks(&slots)?;
+        self.check_permissions(&slots)?;
 
         // The journal knows before the disk changes: a chunk that is gone must not count again once its file is remade.
         let mut records = Vec::new();
@@ -197,6 +201,9 @@ impl Download {
                 self.journal.digests.remove(n);
             }
             records.push(Record::Unverified(runs(lost)));
+        }
+        for n in self.journal.verified.ones() {
+            self.shared.handles.keep(n);
         }
         if !records.is_empty() {
             self.shared.append(&records)?;
@@ -220,7 +227,7 @@ impl Download {
         for (i, slot) in (0u32..).zip(&slots) {
             match slot {
                 Slot::Blocked => self.create(i, made)?,
-                Slot::Present(len) => self.fit(i, *len)?,
+                Slot::Present(stamp) => self.fit(i, stamp.size)?,
                 Slot::Missing => {}
             }
         }
@@ -229,7 +236,7 @@ impl Download {
         Ok(())
     }
 
-    /// Chunks that the journal counts as verified and that are not there any more.
+    /// Chunks that the journal counts as verified and that are gone, or in a file that changed since.
     fn lost_chunks(&self, slots: &[Slot]) -> Result<Vec<u32>, DiskError> {
         let mut lost = Vec::new();
         for (i, (slot, f)) in (0u32..).zip(slots.iter().zip(&self.journal.header.manifest.files)) {
@@ -241,12 +248,18 @@ impl Download {
                     continue;
                 }
                 lost.extend(chunks);
-            } else if *slot != Slot::Present(f.size) {
-                if matches!(slot, Slot::Present(_)) && self.shared.is_unadopted(i) {
+                continue;
+            }
+            match slot {
+                Slot::Present(stamp) if stamp.size != f.size && self.shared.is_unadopted(i) => {
                     let path = self.inner.shown(&self.shared.path(i));
                     return Err(DiskError::Occupied { path, count: 1 });
                 }
-                lost.extend(verified);
+                Slot::Present(stamp) if stamp.size == f.size && self.journal.stamps.get(&i) == Some(stamp) => {
+                    self.shared.stamps.set(i, *stamp);
+                }
+                // Gone, or not what it was when its chunks were verified: what is right of it is found by hashing.
+                _ => lost.extend(verified),
             }
         }
         Ok(lost)
@@ -295,6 +308,7 @@ impl Download {
         self.dirty_dirs.insert(parent);
         let handle = self.inner.fs.open_write(&path, OpenMode::New).map_err(|e| self.inner.io("creating", &path, e))?;
         made.files.push(path.clone());
+        self.shared.handles.made(file);
         self.blank.insert(file);
         if entry.size > 0 && !handle.allocate(entry.size).map_err(|e| self.inner.io("reserving room for", &path, e))? {
             self.unreserved = self.unreserved.saturating_add(entry.size);
@@ -302,16 +316,49 @@ impl Download {
         Ok(())
     }
 
+    /// Refuses before anything is changed what would fail in the middle: a folder in which no file can be replaced or
+    /// removed, a file that can be opened in no way.
+    fn check_permissions(&self, slots: &[Slot]) -> Result<(), DiskError> {
+        let (inner, root) = (&self.inner, &self.root);
+        let mut dirs = BTreeSet::from([root.clone()]);
+        let parent = |p: &FsPath| p.parent().unwrap_or_else(|| root.clone());
+        for (i, slot) in (0u32..).zip(slots) {
+            if matches!(slot, Slot::Present(_)) && !self.is_complete(i) && self.shared.place(i)? == Place::Copy {
+                dirs.insert(parent(&self.shared.path(i)));
+            }
+        }
+        for path in self.journal.header.previous_only.iter().map(|p| root.beneath(p)) {
+            // A folder on the way that is none hides nothing that would be removed.
+            if matches!(inner.kind(&path), Ok(Some(Kind::File))) {
+                dirs.insert(parent(&path));
+            }
+        }
+        for dir in dirs {
+            inner.fs.names_may_change(&dir).map_err(|e| inner.io("writing in", &dir, e))?;
+        }
+        Ok(())
+    }
+
+    fn is_complete(&self, file: u32) -> bool {
+        self.layout().range(file).is_none_or(|mut r| r.all(|n| self.verified().get(n)))
+    }
+
     /// Gives a file that is there its length.
     fn fit(&mut self, file: u32, len: u64) -> Result<(), DiskError> {
         let size = self.manifest().files.get(file as usize).map_or(0, |f| f.size);
-        let complete = self.layout().range(file).is_none_or(|mut r| r.all(|n| self.verified().get(n)));
-        if self.shared.is_unadopted(file) || (len == size && complete) {
+        if self.shared.is_unadopted(file) || (len == size && self.is_complete(file)) {
             return Ok(());
         }
         let path = self.shared.path(file);
         let io = |e| self.inner.io("resizing", &path, e);
-        let handle = self.inner.fs.open_write(&path, OpenMode::Existing).map_err(io)?;
+        if self.shared.place(file)? == Place::Copy {
+            if len != size {
+                self.misfits.insert(file);
+            }
+            return Ok(());
+        }
+        let _writing = self.shared.stamps.writing(file);
+        let handle = self.shared.writable(file)?;
         if len > size {
             handle.set_len(size).map_err(io)?;
         } else if !handle.allocate(size).map_err(io)? {

@@ -1,19 +1,18 @@
-//! Writing bytes of a download from many threads: open handles, what is dirty, and the door that a commit or a cancel
+//! Writing bytes of a download from many threads: what is dirty, what is ours, and the door that a commit or a cancel
 //! closes behind the last write.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use bonfire_proto::Manifest;
+use bonfire_proto::{ChunkLayout, Manifest};
 
+use super::handles::Handles;
+use super::stamps::Stamps;
 use crate::error::DiskError;
-use crate::fs::{FsFile, FsPath, OpenMode, write_all_at};
+use crate::fs::{FsPath, write_all_at};
 use crate::games::Inner;
 use crate::journal::JournalWriter;
 use crate::journal::record::Record;
-
-/// Most handles kept open. A download works on few files at a time.
-const HANDLES_MAX: usize = 64;
 
 /// Writes into the files of a download. Clones may be used from many threads at once, each for bytes of its own.
 #[derive(Debug, Clone)]
@@ -50,7 +49,8 @@ impl Writer {
             return Ok(());
         }
         s.adopt(file)?;
-        let handle = s.handle(file)?;
+        let _writing = s.stamps.writing(file);
+        let handle = s.writable(file)?;
         write_all_at(&*handle, bytes, offset).map_err(|e| s.inner.io("writing", &s.path(file), e))?;
         // After the write: a checkpoint that takes the mark then syncs these bytes, too.
         s.mark_dirty(file);
@@ -64,11 +64,12 @@ pub(super) struct Shared {
     pub(super) inner: Arc<Inner>,
     pub(super) root: FsPath,
     pub(super) manifest: Arc<Manifest>,
+    pub(super) layout: ChunkLayout,
     /// Index of `version.ini` in the manifest.
     pub(super) sentinel: u32,
     sentinel_bytes: Mutex<Vec<u8>>,
-    /// Most recently used last.
-    handles: Mutex<Vec<(u32, Arc<dyn FsFile>)>>,
+    pub(super) handles: Handles,
+    pub(super) stamps: Stamps,
     dirty: Mutex<BTreeSet<u32>>,
     /// Found files that we did not write to yet.
     unadopted: Mutex<BTreeSet<u32>>,
@@ -87,13 +88,16 @@ impl Shared {
         log: JournalWriter,
     ) -> Self {
         let len = manifest.files.get(sentinel as usize).map_or(0, |f| f.size);
+        let layout = ChunkLayout::new(&manifest.files);
         Self {
             inner,
             root,
             manifest,
             sentinel,
             sentinel_bytes: Mutex::new(vec![0; usize::try_from(len).unwrap_or(0)]),
-            handles: Mutex::default(),
+            handles: Handles::new(&layout),
+            stamps: Stamps::default(),
+            layout,
             dirty: Mutex::default(),
             unadopted: Mutex::new(unadopted),
             log: Mutex::new(Some(log)),
@@ -104,32 +108,6 @@ impl Shared {
     /// Path of a file of the manifest.
     pub(super) fn path(&self, file: u32) -> FsPath {
         self.manifest.files.get(file as usize).map_or_else(|| self.root.clone(), |f| self.root.beneath(&f.path))
-    }
-
-    /// An open handle of a file of the manifest.
-    pub(super) fn handle(&self, file: u32) -> Result<Arc<dyn FsFile>, DiskError> {
-        let mut handles = lock(&self.handles);
-        if let Some(i) = handles.iter().position(|(f, _)| *f == file) {
-            let entry = handles.remove(i);
-            let handle = entry.1.clone();
-            handles.push(entry);
-            return Ok(handle);
-        }
-        let path = self.path(file);
-        let handle: Arc<dyn FsFile> = self
-            .inner
-            .fs
-            .open_write(&path, OpenMode::Existing)
-            .map_err(|e| match e.kind() {
-                std::io::ErrorKind::NotFound => DiskError::Changed { path: self.inner.shown(&path) },
-                _ => self.inner.io("opening", &path, e),
-            })?
-            .into();
-        if handles.len() >= HANDLES_MAX {
-            handles.remove(0);
-        }
-        handles.push((file, handle.clone()));
-        Ok(handle)
     }
 
     pub(super) fn mark_dirty(&self, file: u32) {
@@ -179,10 +157,10 @@ impl Shared {
     /// Lets no further write begin and waits for those that are under way.
     pub(super) fn close(&self) {
         *self.open.write().unwrap_or_else(PoisonError::into_inner) = false;
-        lock(&self.handles).clear();
+        self.handles.close(None);
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -9,6 +9,8 @@ use std::io::{self, Read};
 use bonfire_engine::recovery::JournalState;
 use bonfire_proto::Digest;
 
+use crate::hash::FileStamp;
+
 /// Longest header record: a manifest of 200,000 files of 1 KiB each, and as many of the version before, fit.
 pub(crate) const HEADER_LEN_MAX: u32 = 512 << 20;
 /// Longest other record: the digests of 2^19 chunks fit.
@@ -26,6 +28,7 @@ pub(crate) enum Tag {
     Verified = b'v',
     Unverified = b'u',
     Digests = b'd',
+    Stamps = b't',
     Adopted = b'a',
 }
 
@@ -42,6 +45,8 @@ pub(crate) enum Record {
     Unverified(Vec<(u32, u32)>),
     /// Digests by chunk number.
     Digests(Vec<(u32, Digest)>),
+    /// What files with verified chunks were when they had been synced.
+    Stamps(Vec<(u32, FileStamp)>),
     /// A found file is about to be written to.
     Adopted(u32),
 }
@@ -74,6 +79,14 @@ impl Record {
                 }
                 Tag::Digests
             }
+            Self::Stamps(list) => {
+                for (file, stamp) in list {
+                    body.extend_from_slice(&file.to_le_bytes());
+                    body.extend_from_slice(&stamp.size.to_le_bytes());
+                    body.extend_from_slice(&stamp.mtime_ns.to_le_bytes());
+                }
+                Tag::Stamps
+            }
             Self::Adopted(file) => {
                 put(*file);
                 Tag::Adopted
@@ -102,6 +115,15 @@ impl Record {
                     Some((u32::from_le_bytes(*n), Digest(d.try_into().ok()?)))
                 };
                 Some(Self::Digests(exact::<36>(rest)?.map(one).collect::<Option<_>>()?))
+            }
+            t if t == Tag::Stamps as u8 => {
+                let one = |b: [u8; 20]| {
+                    let (file, b) = b.split_first_chunk::<4>()?;
+                    let (size, b) = b.split_first_chunk::<8>()?;
+                    let (size, mtime_ns) = (u64::from_le_bytes(*size), i64::from_le_bytes(b.try_into().ok()?));
+                    Some((u32::from_le_bytes(*file), FileStamp { size, mtime_ns }))
+                };
+                Some(Self::Stamps(exact::<20>(rest)?.map(one).collect::<Option<_>>()?))
             }
             t if t == Tag::Adopted as u8 => Some(Self::Adopted(u32::from_le_bytes(rest.try_into().ok()?))),
             _ => None,

@@ -49,6 +49,7 @@ fn what_is_appended_is_read_back() {
             Record::Digests(vec![(3, d)]),
             Record::Verified(vec![(0, 2), (4, 1)]),
             Record::Unverified(vec![(1, 1)]),
+            Record::Stamps(vec![(1, FileStamp { size: 5, mtime_ns: -6 })]),
             Record::Adopted(1),
         ],
     )
@@ -58,6 +59,7 @@ fn what_is_appended_is_read_back() {
     assert_eq!(j.verified.ones().collect::<Vec<_>>(), [0, 4]);
     assert_eq!(j.hashes[&0].len(), 3);
     assert_eq!(j.digests[&3], d);
+    assert_eq!(j.stamps[&1], FileStamp { size: 5, mtime_ns: -6 });
     let owned: Vec<_> = j.owned().map(RelPath::as_str).collect();
     assert_eq!(owned, ["a.eti", "b.eti", "version.ini", "old.eti"]);
 }
@@ -93,6 +95,7 @@ fn a_record_beyond_the_manifest_does_not_count() {
         Record::Hashes(0, vec![Digest([0; 32])]),
         Record::Hashes(9, vec![]),
         Record::Adopted(9),
+        Record::Stamps(vec![(9, FileStamp { size: 0, mtime_ns: 0 })]),
         Record::Digests(vec![(99, Digest([0; 32]))]),
     ] {
         let (_dir, folder) = folder();
@@ -116,7 +119,7 @@ fn damage_and_strangers_are_told_apart() {
         (&bad[..], JournalState::Damaged),
         (&good[..good.len() - 1], JournalState::Damaged),
         (&good[..8], JournalState::Damaged),
-        (&b"BFPART2\nxxxxxxxxxxxxxxxxxxxx"[..], JournalState::Unknown),
+        (&b"BFPART1\nxxxxxxxxxxxxxxxxxxxx"[..], JournalState::Unknown),
         (&b"BFP"[..], JournalState::Unknown),
         (&b""[..], JournalState::Unknown),
         (&b"something else entirely"[..], JournalState::Unknown),
@@ -153,6 +156,9 @@ fn any_record() -> impl Strategy<Value = Record> {
         prop::collection::vec(any::<(u32, u32)>(), 0..9).prop_map(Record::Unverified),
         prop::collection::vec((any::<u32>(), digest), 0..9).prop_map(Record::Digests),
         any::<u32>().prop_map(Record::Adopted),
+        prop::collection::vec(any::<(u32, u64, i64)>(), 0..9).prop_map(|list| {
+            Record::Stamps(list.into_iter().map(|(f, size, mtime_ns)| (f, FileStamp { size, mtime_ns })).collect())
+        }),
     ]
 }
 

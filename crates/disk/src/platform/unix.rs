@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{self, Access, AtFlags, FileType, Mode, OFlags};
 
 use crate::fs::{Entry, EntryName, Fs, FsFile, FsPath, Kind, LIST_MAX, Meta, OpenMode};
 
@@ -219,6 +219,11 @@ impl Fs for RealFs {
         Ok(fs::unlinkat(self.parent(path)?, path.name(), AtFlags::REMOVEDIR)?)
     }
 
+    fn names_may_change(&self, dir: &FsPath) -> io::Result<()> {
+        let fd = self.open_beneath(dir, DIR, Mode::empty())?;
+        Ok(fs::accessat(&fd, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)?)
+    }
+
     fn sync_dir(&self, path: &FsPath) -> io::Result<()> {
         Ok(fs::fsync(self.open_beneath(path, DIR, Mode::empty())?)?)
     }
@@ -278,8 +283,13 @@ impl FsFile for RealFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        // Data and the length that is needed to read it back; times may be lost.
-        self.0.sync_data()
+        // With its time, by which a resume after a power cut knows that the file is what it was.
+        self.0.sync_all()
+    }
+
+    fn links(&self) -> io::Result<u64> {
+        #[expect(clippy::useless_conversion, reason = "the width of this field differs between platforms")]
+        Ok(u64::from(fs::fstat(&self.0)?.st_nlink))
     }
 
     fn stat(&self) -> io::Result<Meta> {

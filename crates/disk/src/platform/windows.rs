@@ -74,11 +74,11 @@ fn meta_of(meta: &Metadata) -> Meta {
     Meta { kind: kind_of(meta), len: meta.len(), mtime_ns }
 }
 
-fn regular(file: File) -> io::Result<Box<dyn FsFile>> {
+fn regular(file: File, writable: bool) -> io::Result<Box<dyn FsFile>> {
     if kind_of(&file.metadata()?) != Kind::File {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
-    Ok(Box::new(RealFile(file)))
+    Ok(Box::new(RealFile { file, writable }))
 }
 
 /// Tries again for up to half a second while another program holds the file.
@@ -99,6 +99,18 @@ fn patiently<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
             other => return other,
         }
     }
+}
+
+/// Takes the read-only attribute off a file that is about to be replaced or removed. `false` when it had none.
+fn lift_read_only(at: &Path) -> io::Result<bool> {
+    let meta = fs::symlink_metadata(at)?;
+    let mut permissions = meta.permissions();
+    if kind_of(&meta) != Kind::File || !permissions.readonly() {
+        return Ok(false);
+    }
+    permissions.set_readonly(false);
+    fs::set_permissions(at, permissions)?;
+    Ok(true)
 }
 
 /// A folder in the place of a file is reported as access denied.
@@ -148,7 +160,7 @@ impl Fs for RealFs {
         let at = self.resolve(path)?;
         let mut options = OpenOptions::new();
         options.read(true).custom_flags(FILE_FLAG_OPEN_REPARSE_POINT);
-        regular(patiently(|| options.open(&at)).map_err(|e| not_regular(&at, e))?)
+        regular(patiently(|| options.open(&at)).map_err(|e| not_regular(&at, e))?, false)
     }
 
     fn open_write(&self, path: &FsPath, mode: OpenMode) -> io::Result<Box<dyn FsFile>> {
@@ -160,25 +172,43 @@ impl Fs for RealFs {
             OpenMode::Existing => &mut options,
             OpenMode::Either => options.create(true).truncate(false),
         };
-        regular(patiently(|| options.open(&at)).map_err(|e| match e.kind() {
-            io::ErrorKind::AlreadyExists => e,
-            _ => not_regular(&at, e),
-        })?)
+        regular(
+            patiently(|| options.open(&at)).map_err(|e| match e.kind() {
+                io::ErrorKind::AlreadyExists => e,
+                _ => not_regular(&at, e),
+            })?,
+            true,
+        )
     }
 
     fn rename(&self, from: &FsPath, to: &FsPath) -> io::Result<()> {
         let (from, to) = (self.resolve(from)?, self.resolve(to)?);
-        patiently(|| fs::rename(&from, &to))
+        match patiently(|| fs::rename(&from, &to)) {
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied && lift_read_only(&to)? => {
+                patiently(|| fs::rename(&from, &to))
+            }
+            other => other,
+        }
     }
 
     fn remove_file(&self, path: &FsPath) -> io::Result<()> {
         let at = self.resolve(path)?;
-        patiently(|| fs::remove_file(&at))
+        match patiently(|| fs::remove_file(&at)) {
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied && lift_read_only(&at)? => {
+                patiently(|| fs::remove_file(&at))
+            }
+            other => other,
+        }
     }
 
     fn remove_dir(&self, path: &FsPath) -> io::Result<()> {
         let at = self.resolve(path)?;
         patiently(|| fs::remove_dir(&at))
+    }
+
+    fn names_may_change(&self, _: &FsPath) -> io::Result<()> {
+        // A folder's read-only attribute forbids nothing here, and its access list tells only whoever tries.
+        Ok(())
     }
 
     fn sync_dir(&self, _: &FsPath) -> io::Result<()> {
@@ -195,34 +225,42 @@ impl Fs for RealFs {
 }
 
 #[derive(Debug)]
-struct RealFile(File);
+struct RealFile {
+    file: File,
+    writable: bool,
+}
 
 impl FsFile for RealFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.0.seek_read(buf, offset)
+        self.file.seek_read(buf, offset)
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        self.0.seek_write(bytes, offset)
+        self.file.seek_write(bytes, offset)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
+        self.file.set_len(len)
     }
 
     fn allocate(&self, len: u64) -> io::Result<bool> {
         // NTFS takes the clusters of a new length at once, so a full disk shows here.
-        if self.0.metadata()?.len() < len {
-            self.0.set_len(len)?;
+        if self.file.metadata()?.len() < len {
+            self.file.set_len(len)?;
         }
         Ok(true)
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.0.sync_all()
+        // The system syncs through handles that may write alone; nothing was written through another.
+        if self.writable { self.file.sync_all() } else { Ok(()) }
+    }
+
+    fn links(&self) -> io::Result<u64> {
+        Ok(winapi_util::file::information(&self.file)?.number_of_links())
     }
 
     fn stat(&self) -> io::Result<Meta> {
-        Ok(meta_of(&self.0.metadata()?))
+        Ok(meta_of(&self.file.metadata()?))
     }
 }

@@ -246,6 +246,7 @@ impl Fs for ModelFs {
         match (known, mode) {
             (Some(_), OpenMode::New) => return Err(io::ErrorKind::AlreadyExists.into()),
             (None, OpenMode::Existing) => return Err(io::ErrorKind::NotFound.into()),
+            (Some(ino), _) if i.disk.is_protected(ino) => return Err(io::ErrorKind::PermissionDenied.into()),
             (None, _) => {
                 let dir = i.parent(path)?;
                 let time = i.disk.tick();
@@ -297,6 +298,13 @@ impl Fs for ModelFs {
         i.disk.step(Step::Names(vec![(dir, path.name().to_owned(), None)]));
         i.changed();
         Ok(())
+    }
+
+    fn names_may_change(&self, dir: &FsPath) -> io::Result<()> {
+        let mut i = self.lock();
+        i.gate(false)?;
+        let ino = i.lookup(dir)?.ok_or(io::ErrorKind::NotFound)?;
+        i.names(ino).map(|_| ())
     }
 
     fn sync_dir(&self, path: &FsPath) -> io::Result<()> {
@@ -393,6 +401,12 @@ impl FsFile for ModelFile {
         i.disk.sync_file(self.ino);
         i.keep();
         Ok(())
+    }
+
+    fn links(&self) -> io::Result<u64> {
+        let mut i = self.lock();
+        i.gate(false)?;
+        Ok(i.disk.seen.names_of(self.ino))
     }
 
     fn stat(&self) -> io::Result<Meta> {

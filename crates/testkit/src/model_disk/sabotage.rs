@@ -52,6 +52,10 @@ pub enum Bug {
     CatalogInPlace,
     /// The found files of others count as ours.
     FoundFilesTaken,
+    /// A file that was changed by somebody counts as what it was.
+    ChangesNotSeen,
+    /// A file with another name elsewhere is written in place.
+    HardLinksIgnored,
     /// A sync that failed is taken as done.
     FailedSyncIgnored,
     /// A folder that cannot be listed counts as empty.
@@ -62,7 +66,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::PayloadNotSynced,
         Self::PayloadFolderNotSynced,
         Self::RootNotSynced,
@@ -83,6 +87,8 @@ impl Bug {
         Self::CatalogNotSynced,
         Self::CatalogInPlace,
         Self::FoundFilesTaken,
+        Self::ChangesNotSeen,
+        Self::HardLinksIgnored,
         Self::FailedSyncIgnored,
         Self::ListErrorSwallowed,
         Self::StatErrorSwallowed,
@@ -99,6 +105,8 @@ impl Bug {
             Self::LossNotRecorded => "resume_after_loss",
             Self::CatalogNotSynced | Self::CatalogInPlace => "catalog",
             Self::FoundFilesTaken => "found",
+            Self::ChangesNotSeen => "resume_after_change",
+            Self::HardLinksIgnored => "update_of_shared_files",
             Self::ListErrorSwallowed => "remove",
             _ => "fresh",
         }
@@ -186,6 +194,10 @@ impl Fs for Sabotage {
                 self.ctx.fire();
                 Ok(None)
             }
+            Ok(Some(meta)) if self.is(Bug::ChangesNotSeen) => {
+                self.ctx.fire();
+                Ok(Some(Meta { mtime_ns: 0, ..meta }))
+            }
             other => other,
         }
     }
@@ -262,6 +274,10 @@ impl Fs for Sabotage {
 
     fn remove_dir(&self, path: &FsPath) -> io::Result<()> {
         self.inner.remove_dir(path)
+    }
+
+    fn names_may_change(&self, dir: &FsPath) -> io::Result<()> {
+        self.inner.names_may_change(dir)
     }
 
     fn sync_dir(&self, path: &FsPath) -> io::Result<()> {
@@ -385,6 +401,14 @@ impl FsFile for SabotagedFile {
             }
             other => other,
         }
+    }
+
+    fn links(&self) -> io::Result<u64> {
+        if self.fs.is(Bug::HardLinksIgnored) {
+            self.fs.ctx.fire();
+            return Ok(1);
+        }
+        self.file.links()
     }
 
     fn stat(&self) -> io::Result<Meta> {

@@ -221,10 +221,14 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "fresh_unhashed", stage: || Stage::new(None, v2(), &[]), play: download_unhashed },
     Scenario { name: "update", stage: || Stage::new(Some(v1()), v2(), INSTALLED), play: download },
     Scenario { name: "update_with_intent_log", stage: with_intent_log, play: download },
+    Scenario { name: "update_of_shared_files", stage: shared_files, play: download },
+    Scenario { name: "update_of_read_only_files", stage: read_only_files, play: download },
+    Scenario { name: "cancel_of_shared_files", stage: shared_files, play: cancel },
     Scenario { name: "repair", stage: damaged, play: download },
     Scenario { name: "found", stage: found, play: download },
     Scenario { name: "resume", stage: half_done, play: resume },
-    Scenario { name: "resume_after_loss", stage: half_done_with_loss, play: resume },
+    Scenario { name: "resume_after_loss", stage: half_done_with_loss, play: resume_in_steps },
+    Scenario { name: "resume_after_change", stage: half_done_with_change, play: resume },
     Scenario { name: "cancel_fresh", stage: || Stage::new(None, v2(), &[]), play: cancel },
     Scenario { name: "cancel_small", stage: || Stage::new(None, small(), &[]), play: cancel },
     Scenario { name: "cancel_update", stage: || Stage::new(Some(v1()), v2(), INSTALLED), play: cancel },
@@ -251,6 +255,29 @@ fn damaged() -> Stage {
     let mut stage = Stage::new(Some(v2()), v2(), INSTALLED);
     stage.disk.plant(&format!("{GAME}/b.eti"), Content::of(&[9; 59]));
     stage.disk.plant(&format!("{GAME}/data/c.bin"), Content::of(b"THE same in both versions"));
+    stage
+}
+
+/// Files of the old version that have names elsewhere, too: one that changes, one that shrinks, one that stays.
+fn shared_files() -> Stage {
+    let mut stage = Stage::new(Some(v1()), v2(), INSTALLED);
+    for (path, name) in [
+        ("a.eti", "game/local/a.eti"),
+        ("b.eti", "other/b.eti"),
+        ("data/c.bin", "elsewhere/c.bin"),
+        ("data/gone/old.bin", "elsewhere/old.bin"),
+    ] {
+        stage.disk.plant_name(&format!("{GAME}/{path}"), name);
+        stage.user.push((name.to_owned(), v1().files[path].clone()));
+    }
+    stage
+}
+
+fn read_only_files() -> Stage {
+    let mut stage = Stage::new(Some(v1()), v2(), INSTALLED);
+    for path in v1().files.keys() {
+        stage.disk.protect(&format!("{GAME}/{path}"));
+    }
     stage
 }
 
@@ -292,10 +319,23 @@ fn half_done_with_loss() -> Stage {
     fetch(&mut d, v2(), &fs, Some(6), true).expect("BUG: the stage fetches");
     d.suspend();
     let path = bonfire_disk::fs::FsPath::root().child(GAME);
-    bonfire_disk::fs::Fs::remove_file(&fs, &path.child("b.eti")).expect("BUG: b.eti is there");
+    bonfire_disk::fs::Fs::remove_file(&fs, &path.child("a.eti")).expect("BUG: a.eti is there");
     bonfire_disk::fs::Fs::sync_everything(&ModelFs::over(fs.disk(), true)).expect("BUG: nothing fails");
     stage.disk = fs.disk();
     stage.disk.sync_all();
+    stage
+}
+
+/// Somebody changed bytes of a chunk that is on record as verified, and not its file's length.
+fn half_done_with_change() -> Stage {
+    let mut stage = Stage::new(None, v2(), &[]);
+    let fs = ModelFs::over(stage.disk.clone(), false);
+    let mut d = over(&fs).begin_download(&v2().manifest, &[]).expect("BUG: the stage begins");
+    fetch(&mut d, v2(), &fs, Some(6), true).expect("BUG: the stage fetches");
+    d.suspend();
+    stage.disk = fs.disk();
+    stage.disk.sync_all();
+    stage.disk.plant(&format!("{GAME}/b.eti"), Content::of(&[1; 60]));
     stage
 }
 
@@ -398,6 +438,16 @@ fn resume(folder: &GamesFolder, fs: &ModelFs, stage: &Stage) -> Result<(), Strin
     folder.recover().map_err(text)?;
     let d = folder.resume_download(&game()).map_err(text)?;
     fs.ack(Ack::Begun);
+    finish(d, fs, stage)
+}
+
+/// A chunk of a file, then its checkpoint, then the rest of that file and of all.
+fn resume_in_steps(folder: &GamesFolder, fs: &ModelFs, stage: &Stage) -> Result<(), String> {
+    folder.recover().map_err(text)?;
+    let mut d = folder.resume_download(&game()).map_err(text)?;
+    fs.ack(Ack::Begun);
+    fetch(&mut d, stage.new, fs, Some(1), true)?;
+    d.checkpoint().map_err(text)?;
     finish(d, fs, stage)
 }
 

@@ -60,6 +60,15 @@ impl Image {
         }
     }
 
+    /// How many names lead to a node.
+    pub(super) fn names_of(&self, node: Ino) -> u64 {
+        let names = |n: &Arc<Node>| match &**n {
+            Node::Dir(names) => names.values().filter(|ino| **ino == node).count() as u64,
+            _ => 0,
+        };
+        self.nodes.values().map(names).sum()
+    }
+
     /// Paths of all files and links beneath a path, relative to it, sorted.
     #[must_use]
     pub fn files_beneath(&self, path: &str) -> Vec<String> {
@@ -208,13 +217,22 @@ pub struct Disk {
     pub(super) pending: Vec<Step>,
     next: Ino,
     clock: i64,
+    /// Files that may not be written.
+    protected: BTreeSet<Ino>,
 }
 
 impl Disk {
     /// An empty disk.
     #[must_use]
     pub fn new() -> Self {
-        Self { seen: Image::new(), durable: Image::new(), pending: Vec::new(), next: 1, clock: 1 }
+        Self {
+            seen: Image::new(),
+            durable: Image::new(),
+            pending: Vec::new(),
+            next: 1,
+            clock: 1,
+            protected: BTreeSet::new(),
+        }
     }
 
     /// What programs see.
@@ -232,6 +250,26 @@ impl Disk {
     /// Puts a durable link there.
     pub fn plant_link(&mut self, path: &str) {
         self.plant_node(path, Node::Link);
+    }
+
+    /// Puts a durable second name of the file at `from` there.
+    pub fn plant_name(&mut self, from: &str, path: &str) {
+        let Some(ino) = self.seen.find(from) else { return };
+        self.plant(path, Content::default());
+        let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
+        if let Some(dir) = self.seen.find(dir) {
+            self.step(Step::Names(vec![(dir, name.to_owned(), Some(ino))]));
+        }
+        self.sync_all();
+    }
+
+    /// Lets nobody write to the file at a path any more; it can be replaced and removed.
+    pub fn protect(&mut self, path: &str) {
+        self.protected.extend(self.seen.find(path));
+    }
+
+    pub(super) fn is_protected(&self, file: Ino) -> bool {
+        self.protected.contains(&file)
     }
 
     fn plant_node(&mut self, path: &str, node: Node) {
@@ -347,7 +385,14 @@ impl Disk {
             }
         }
         image.collect_garbage();
-        Self { seen: image.clone(), durable: image, pending: Vec::new(), next: self.next, clock: self.clock }
+        Self {
+            seen: image.clone(),
+            durable: image,
+            pending: Vec::new(),
+            next: self.next,
+            clock: self.clock,
+            protected: self.protected.clone(),
+        }
     }
 
     /// The outcomes of each pending step.

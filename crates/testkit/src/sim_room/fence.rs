@@ -93,6 +93,11 @@ impl Fs for FencedFs {
         self.fs.remove_dir(path)
     }
 
+    fn names_may_change(&self, dir: &FsPath) -> io::Result<()> {
+        self.power.check()?;
+        self.fs.names_may_change(dir)
+    }
+
     fn sync_dir(&self, path: &FsPath) -> io::Result<()> {
         self.power.check()?;
         self.fs.sync_dir(path)
@@ -139,6 +144,11 @@ impl FsFile for FencedFile {
     fn sync(&self) -> io::Result<()> {
         self.power.check()?;
         self.file.sync()
+    }
+
+    fn links(&self) -> io::Result<u64> {
+        self.power.check()?;
+        self.file.links()
     }
 
     fn stat(&self) -> io::Result<Meta> {
