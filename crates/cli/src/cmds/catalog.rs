@@ -161,20 +161,14 @@ fn export(out: &Out, snapshot: &Snapshot, file: &Path) -> Result<(), Failure> {
     out.marked(Tone::Good, "exported", &format!("{} to {}", count(total, "game"), file.display()))
 }
 
-/// Writes a file beside and renames it, so that a full disk never leaves half a catalog.
+/// Writes a file of a name that nobody has and renames it, so that a full disk never leaves half a catalog.
 fn write_whole(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut beside = file.as_os_str().to_owned();
-    beside.push(".tmp");
-    let beside = PathBuf::from(beside);
-    let written = std::fs::File::create(&beside).and_then(|mut f| {
-        f.write_all(bytes)?;
-        f.sync_all()?;
-        std::fs::rename(&beside, file)
-    });
-    if written.is_err() && std::fs::remove_file(&beside).is_err() {
-        tracing::debug!(file = %beside.display(), "the unfinished file could not be removed");
-    }
-    written
+    let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let make = |path: &Path| std::fs::OpenOptions::new().write(true).create_new(true).open(path);
+    let mut beside = tempfile::Builder::new().prefix(".catalog.").suffix(".tmp").make_in(folder, make)?;
+    beside.write_all(bytes)?;
+    beside.as_file().sync_all()?;
+    beside.persist(file).map(|_| ()).map_err(|e| e.error)
 }
 
 fn read(file: &Path) -> Result<CatalogFile, Report> {

@@ -32,7 +32,10 @@ fn add_list_export_remove_and_import_round_trip() {
     assert_eq!(listed(&peer), both);
 
     let file = peer.data_dir().join("export.json").display().to_string();
+    let beside = format!("{file}.tmp");
+    std::fs::write(&beside, "mine").unwrap();
     peer.run(&["catalog", "export", &file]).expect(0);
+    assert_eq!(std::fs::read_to_string(&beside).unwrap(), "mine", "no name that somebody may use is taken");
     let written: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     let expected = json!({"format": 1, "games": [
         {"id": "doom", "name": "doom"}, {"id": "quake", "name": "Quake: Remastered"}]});
