@@ -80,7 +80,7 @@ fn held(data_dir: &Path) -> Report {
         None => "another process holds".to_owned(),
     };
     Report::new(ErrorClass::Refused, "already_running", format!("{who} the data folder {}", data_dir.display()))
-        .hint("stop that process, or start a second peer with its own --data-dir")
+        .hint("stop that process, or start a second peer with its own --data-dir and its own --games-dir")
 }
 
 /// Who holds the folder, as far as its note says.

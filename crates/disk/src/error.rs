@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 
 use bonfire_engine::ErrorClass;
+
+use crate::claim::Holder;
 use bonfire_proto::game::ManifestError;
 
 /// A disk operation that did not happen, or not as a whole.
@@ -42,6 +44,23 @@ pub enum DiskError {
         path: PathBuf,
         /// With what.
         reason: &'static str,
+    },
+    /// Another peer has claimed the games folder.
+    #[error("{who} the games folder {path}", path = .path.display(), who = holder.as_ref().map_or_else(
+        || "another process holds".to_owned(),
+        |h| format!("process {} ({}) holds", h.pid, bonfire_proto::text::clean_to(&h.program, 60)),
+    ))]
+    Claimed {
+        /// The games folder.
+        path: PathBuf,
+        /// Who, when it left a note.
+        holder: Option<Holder>,
+    },
+    /// The download was complete but for its last steps, and those were taken: there is nothing left to cancel.
+    #[error("too late: the download to {path} was completed", path = .path.display())]
+    Completed {
+        /// The game root.
+        path: PathBuf,
     },
     /// A file that is not in a form this version knows. It was not touched.
     #[error("{path} is in no form that this version knows ({reason}); it was left untouched", path = .path.display())]
@@ -113,7 +132,7 @@ impl DiskError {
                 ErrorClass::Environment
             }
             Self::TooMuch { .. } | Self::Unsound { .. } => ErrorClass::Environment,
-            Self::Busy { .. } => ErrorClass::Refused,
+            Self::Busy { .. } | Self::Claimed { .. } | Self::Completed { .. } => ErrorClass::Refused,
             Self::NotFound { .. } => ErrorClass::NotFound,
             Self::UnknownFormat { .. } | Self::Mismatch { .. } => ErrorClass::Corruption,
             Self::Manifest(_) => ErrorClass::Remote,
@@ -158,6 +177,8 @@ impl DiskError {
             Self::InTheWay { .. } => "in_the_way",
             Self::Occupied { .. } => "occupied",
             Self::Busy { .. } => "busy",
+            Self::Claimed { .. } => "games_folder_in_use",
+            Self::Completed { .. } => "too_late",
             Self::UnknownFormat { .. } => "unknown_format",
             Self::Changed { .. } => "changed",
             Self::Mismatch { .. } => "mismatch",

@@ -182,6 +182,14 @@ pub trait FsFile: Send + Sync + fmt::Debug {
 
     /// How many names lead to the file; 1 where the platform cannot tell. More than one: a write to it is seen under
     /// names that are none of ours.
+    /// Takes the lock of the file until it is closed; `Ok(false)` when somebody else has it, in this process or another.
+    ///
+    /// # Errors
+    /// `Unsupported` where there are no locks; whatever the disk reports.
+    fn try_lock(&self) -> io::Result<bool> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     ///
     /// # Errors
     /// Whatever the disk reports.

@@ -307,11 +307,20 @@ impl GamesFolder {
     }
 
     /// Removes what an interrupted write of the catalog or a probe left at the top.
-    pub(crate) fn sweep_top(&self) -> Result<(), DiskError> {
+    ///
+    /// What cannot be removed stays: a folder that cannot be written still holds games to share. Anything but a file
+    /// under these names is not ours.
+    pub(crate) fn sweep_top(&self) {
         for name in [CATALOG_TMP, PROBE] {
             let path = FsPath::root().child(name);
-            atomic::remove_if_there(&*self.inner.fs, &path).map_err(|e| self.inner.io("removing", &path, e))?;
+            let swept = match self.inner.fs.stat(&path) {
+                Ok(Some(m)) if m.kind == Kind::File => atomic::remove_if_there(&*self.inner.fs, &path).map(|_| ()),
+                Ok(_) => Ok(()),
+                Err(e) => Err(e),
+            };
+            if let Err(e) = swept {
+                tracing::warn!(path = %self.inner.shown(&path).display(), error = %e, "scratch could not be removed");
+            }
         }
-        Ok(())
     }
 }

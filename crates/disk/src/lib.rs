@@ -5,6 +5,7 @@
 //! `docs/formats/disk.md`. Everything here blocks; the peer runs it on worker threads. No policy: which game to fetch,
 //! when to scan and whom to tell is decided elsewhere.
 
+pub mod claim;
 pub mod download;
 pub mod error;
 pub mod fs;
@@ -23,6 +24,7 @@ mod journal;
 mod platform;
 mod sweep;
 
+pub use claim::{Claim, Holder};
 pub use download::{Committed, Download, Writer};
 pub use error::{DiskError, HashError, RemoveError, ServeError};
 pub use games::{Fingerprint, GamesFolder, Listing, Tuning};

@@ -74,7 +74,7 @@ impl GamesFolder {
     /// # Errors
     /// Only when the games folder itself cannot be read.
     pub fn recover(&self) -> Result<Vec<Recovered>, DiskError> {
-        self.sweep_top()?;
+        self.sweep_top();
         let mut out = Vec::new();
         for game in self.games()?.games {
             match self.recover_game(&game) {

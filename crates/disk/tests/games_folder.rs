@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use bonfire_disk::{
-    DiskError, Download, FileStamp, GamesFolder, HashError, Recovered, RemoveError, Sentinel, ServeError,
+    DiskError, Download, FileStamp, GamesFolder, HashError, Holder, Recovered, RemoveError, Sentinel, ServeError,
 };
 use bonfire_proto::chunk::{chunk_hash, merge_chunk_hashes};
 use bonfire_proto::{ChunkRef, Digest, GameId, Manifest, ManifestFile, RelPath, chunk_count, chunk_span};
@@ -447,6 +447,30 @@ fn the_catalog_is_replaced_and_absent_is_not_an_error() {
     assert!(folder.free_space().unwrap() > 0);
     folder.is_writable().unwrap();
     assert_eq!(tree(dir.path()).len(), 1);
+}
+
+#[test]
+fn a_games_folder_is_claimed_by_one_at_a_time() {
+    let (dir, folder) = folder();
+    let holder = |pid| Holder { pid, program: "bonfire".to_owned() };
+    let claim = folder.claim(&holder(7)).unwrap();
+    let refusal = GamesFolder::open(dir.path()).unwrap().claim(&holder(8)).unwrap_err();
+    assert_eq!((refusal.code(), refusal.class()), ("games_folder_in_use", bonfire_engine::ErrorClass::Refused));
+    assert!(refusal.to_string().contains("process 7 (bonfire) holds"), "{refusal}");
+    assert!(folder.games().unwrap().games.is_empty() && folder.games().unwrap().problems.is_empty());
+    drop(claim);
+    folder.claim(&holder(8)).unwrap();
+}
+
+#[test]
+fn what_lies_under_the_names_of_scratch_and_is_no_file_stays() {
+    let (dir, folder) = folder();
+    for name in [".bonfire.probe/x", ".catalog.json.tmp/x", ".bonfire.lock/x"] {
+        put(&dir, name, "mine");
+    }
+    assert!(folder.recover().unwrap().is_empty());
+    assert!(folder.claim(&Holder { pid: 1, program: String::new() }).is_err());
+    assert_eq!(tree(dir.path()).len(), 3);
 }
 
 #[test]

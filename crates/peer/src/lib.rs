@@ -23,5 +23,5 @@ mod world;
 
 pub use blocking::Blocking;
 pub use handle::{PeerConfig, PeerHandle};
-pub use start::{Platform, start, start_on};
+pub use start::{Claimed, Platform, start, start_on};
 pub use world::{Clock, SystemClock};

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use bonfire_disk::{GamesFolder, Recovered, WatchEvent, Watcher};
+use bonfire_disk::{Claim, DiskError, GamesFolder, Holder, Recovered, WatchEvent, Watcher};
 use bonfire_engine::engine::{Engine, Setup};
 use bonfire_engine::input::{Discovered, Input, Resumable, Watched};
 use bonfire_engine::offers::Target;
@@ -35,6 +35,17 @@ const TOLD: usize = 1_024;
 /// Discoveries that wait: all of a large room at once.
 const DISCOVERIES: usize = 512;
 
+/// Whether this peer has the games folder for itself.
+#[derive(Debug)]
+pub enum Claimed {
+    /// For as long as this lives.
+    Ours(Claim),
+    /// It cannot be written, for this reason; the peer shares what is there.
+    Unwritable(Report),
+    /// Nobody else can reach it.
+    Private,
+}
+
 /// The outside world of a peer: what a simulation replaces.
 pub struct Platform {
     /// The games folder.
@@ -53,6 +64,8 @@ pub struct Platform {
     pub clock: Arc<dyn Clock>,
     /// Whether to watch the games folder.
     pub watch: bool,
+    /// What keeps others off the games folder.
+    pub claimed: Claimed,
 }
 
 impl std::fmt::Debug for Platform {
@@ -70,7 +83,7 @@ impl std::fmt::Debug for Platform {
 /// When the identity, the state database, the games folder or the listening address cannot be used.
 pub async fn start(config: PeerConfig) -> Result<PeerHandle, Report> {
     let (data_dir, games_dir) = (config.data_dir.clone(), config.games_dir.clone());
-    let (identity, store, folder) = Blocking::Threads.run(move || open(&data_dir, &games_dir)).await??;
+    let (identity, store, folder, claimed) = Blocking::Threads.run(move || open(&data_dir, &games_dir)).await??;
     let endpoint = Endpoint::bind(identity, config.listen, Tuning::default()).map_err(|e| errors::net(&e))?;
     let (seen, discovered) = mpsc::channel(DISCOVERIES);
     let discovery = config.mdns.then(|| Arc::new(Mdns::start(seen)) as Arc<dyn Discovery>);
@@ -83,11 +96,12 @@ pub async fn start(config: PeerConfig) -> Result<PeerHandle, Report> {
         blocking: Blocking::Threads,
         clock: Arc::new(SystemClock),
         watch: true,
+        claimed,
     };
     start_on(config, platform).await
 }
 
-fn open(data_dir: &Path, games_dir: &Path) -> Result<(Identity, Store, GamesFolder), Report> {
+fn open(data_dir: &Path, games_dir: &Path) -> Result<(Identity, Store, GamesFolder, Claimed), Report> {
     let cannot = |what: &str, path: &Path, e: &std::io::Error| {
         Report::new(
             ErrorClass::Environment,
@@ -102,7 +116,18 @@ fn open(data_dir: &Path, games_dir: &Path) -> Result<(Identity, Store, GamesFold
     let epoch = LibraryEpoch(Uuid::new_v4());
     let store = Store::open(&data_dir.join("state.db"), epoch).map_err(|e| errors::store(&e))?;
     let folder = GamesFolder::open(games_dir).map_err(|e| errors::disk(&e))?;
-    Ok((identity, store, folder))
+    let holder = Holder { pid: std::process::id(), program: concat!("bonfire ", env!("CARGO_PKG_VERSION")).to_owned() };
+    let claimed = match folder.claim(&holder) {
+        Ok(claim) => Claimed::Ours(claim),
+        Err(e @ DiskError::Claimed { .. }) => {
+            let hint = "stop that process, or give this peer a --games-dir and a --data-dir of its own";
+            return Err(errors::disk(&e).hint(hint));
+        }
+        Err(e) => {
+            Claimed::Unwritable(errors::disk(&e).hint("what is there is shared; downloads need a folder to write to"))
+        }
+    };
+    Ok((identity, store, folder, claimed))
 }
 
 /// Starts a peer on a given world.
@@ -110,7 +135,7 @@ fn open(data_dir: &Path, games_dir: &Path) -> Result<(Identity, Store, GamesFold
 /// # Errors
 /// When the games folder cannot be recovered or the state database cannot be read.
 pub async fn start_on(config: PeerConfig, platform: Platform) -> Result<PeerHandle, Report> {
-    let Platform { folder, store, endpoint, discovery, discovered, blocking, clock, watch } = platform;
+    let Platform { folder, store, endpoint, discovery, discovered, blocking, clock, watch, claimed } = platform;
     let started = Instant::now();
     let world = World::new(folder, Database::new(store), blocking, clock);
     let recover = world.clone();
@@ -127,6 +152,9 @@ pub async fn start_on(config: PeerConfig, platform: Platform) -> Result<PeerHand
     let (stopped_tx, stopped) = watch::channel(false);
     let mut resumable = std::collections::BTreeMap::new();
     let mut problems = Vec::new();
+    if let Claimed::Unwritable(error) = &claimed {
+        problems.push(PeerEvent::ProblemFound { game: None, error: error.clone() });
+    }
     for found in recovered {
         match found {
             Recovered::Resumable { game, manifest, .. } => {
@@ -194,6 +222,7 @@ pub async fn start_on(config: PeerConfig, platform: Platform) -> Result<PeerHand
     tokio::spawn(async move {
         task.run(commands, events).await;
         drop(watcher);
+        drop(claimed);
         stopped_tx.send_replace(true);
     });
     Ok(handle)

@@ -53,6 +53,7 @@ async fn an_announcement_carries_a_neutral_label_and_never_the_name() {
         blocking: Blocking::Threads,
         clock: Arc::new(SystemClock),
         watch: false,
+        claimed: bonfire_peer::Claimed::Private,
     };
     let handle = start_on(config, platform).await.unwrap();
     let announcement = timeout(WITHIN, announced.recv()).await.unwrap().unwrap();

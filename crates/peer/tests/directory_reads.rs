@@ -105,6 +105,7 @@ async fn started(dir: &Path) -> (Arc<Mutex<BTreeMap<String, usize>>>, PeerHandle
         blocking: Blocking::Threads,
         clock: Arc::new(SystemClock),
         watch: true,
+        claimed: bonfire_peer::Claimed::Private,
     };
     let handle = start_on(config, platform).await.unwrap();
     let mut events = handle.events();

@@ -92,6 +92,35 @@ fn a_second_instance_is_refused_and_names_the_first() {
 }
 
 #[test]
+fn a_second_peer_on_one_games_folder_is_refused_and_names_the_first() {
+    let peer = Peer::start(&[], |_| {});
+    let pid = peer.running.child.id();
+    let (data_dir, games_dir) = (peer.data_dir().join("other"), peer.games_dir());
+    let args = ["run", "--no-mdns", "--json", "--listen", "127.0.0.1:0"].map(str::to_owned);
+    let folders = ["--data-dir".to_owned(), data_dir.display().to_string(), "--games-dir".to_owned()];
+    let games = [games_dir.display().to_string()];
+    let args: Vec<&str> = args.iter().chain(&folders).chain(&games).map(String::as_str).collect();
+    let said = run(&args).expect(3);
+    assert_eq!(said.json()[0]["error"]["code"], "games_folder_in_use");
+    assert!(said.err.contains(&format!("process {pid} ")) && said.err.contains("--games-dir"), "{}", said.err);
+    peer.run(&["status"]).expect(0);
+    peer.stop();
+}
+
+#[test]
+fn a_games_folder_that_cannot_be_claimed_is_shared_all_the_same_and_the_problem_told() {
+    let mut peer = Peer::start(&[], |games| {
+        write_game(games, "quake", "1.0");
+        for name in [".bonfire.lock", ".bonfire.probe", ".catalog.json.tmp"] {
+            std::fs::create_dir(games.join(name)).unwrap();
+        }
+    });
+    let problem = peer.running.ever(|line| line["event"]["type"] == "problem_found")["event"].clone();
+    assert!(problem["error"]["message"].as_str().unwrap().contains(".bonfire.lock"), "{problem}");
+    peer.stop();
+}
+
+#[test]
 fn a_games_folder_that_is_not_there_is_not_made() {
     let home = Peer::home();
     let missing = home.path().join("disk/games");

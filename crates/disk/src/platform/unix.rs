@@ -2,7 +2,7 @@
 //!
 //! On Linux the kernel does that (`openat2`); where it cannot, and elsewhere, folders are walked one name at a time.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt as _;
@@ -12,6 +12,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::{self, Access, AtFlags, FileType, Mode, OFlags};
 
 use crate::fs::{Entry, EntryName, Fs, FsFile, FsPath, Kind, LIST_MAX, Meta, OpenMode};
+
+/// Where a claim's holder is noted: in the lock file itself.
+pub(crate) const HOLDER_NOTE: &str = crate::claim::LOCK;
 
 /// A folder of the real file system.
 #[derive(Debug)]
@@ -296,3 +299,11 @@ impl FsFile for RealFile {
         Ok(meta_of(&fs::fstat(&self.0)?))
     }
 }
+    fn try_lock(&self) -> io::Result<bool> {
+        match self.0.try_lock() {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(e)) => Err(e),
+        }
+    }
+

@@ -5,7 +5,7 @@
 //! folder; NTFS journals its names by itself, and no promise is made for a power cut. A scanner or indexer that holds
 //! a file open for a moment is waited for.
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io;
 use std::os::windows::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -22,6 +22,9 @@ const EPOCH_100NS: u64 = 116_444_736_000_000_000;
 const ERROR_ACCESS_DENIED: i32 = 5;
 const ERROR_SHARING_VIOLATION: i32 = 32;
 const ERROR_LOCK_VIOLATION: i32 = 33;
+
+/// Where a claim's holder is noted: nobody else can read a locked file.
+pub(crate) const HOLDER_NOTE: &str = ".bonfire.holder";
 
 /// A folder of the real file system.
 #[derive(Debug)]
@@ -254,6 +257,14 @@ impl FsFile for RealFile {
     fn sync(&self) -> io::Result<()> {
         // The system syncs through handles that may write alone; nothing was written through another.
         if self.writable { self.file.sync_all() } else { Ok(()) }
+    }
+
+    fn try_lock(&self) -> io::Result<bool> {
+        match self.file.try_lock() {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(e)) => Err(e),
+        }
     }
 
     fn links(&self) -> io::Result<u64> {

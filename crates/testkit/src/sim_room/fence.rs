@@ -146,6 +146,11 @@ impl FsFile for FencedFile {
         self.file.sync()
     }
 
+    fn try_lock(&self) -> io::Result<bool> {
+        self.power.check()?;
+        self.file.try_lock()
+    }
+
     fn links(&self) -> io::Result<u64> {
         self.power.check()?;
         self.file.links()

@@ -205,6 +205,7 @@ impl SimRoom {
             blocking: Blocking::Inline,
             clock: self.clock.clone(),
             watch: false,
+            claimed: bonfire_peer::Claimed::Private,
         };
         self.see().note(&format!("seat {seat} START life {}", self.seats[seat].life));
         match start_on(config, platform).await {
