@@ -28,6 +28,8 @@ const WRITES: &[&str] = &[
     "writev",
     "fsync",
     "fdatasync",
+    "syncfs",
+    "sync_file_range",
     "rename",
     "renameat",
     "renameat2",

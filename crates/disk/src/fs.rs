@@ -115,6 +115,8 @@ pub struct Meta {
     pub len: u64,
     /// Time of last change in nanoseconds since 1970 (clipped to what an `i64` holds).
     pub mtime_ns: i64,
+    /// Number of the file system that holds it; 0 where the platform does not tell.
+    pub device: u64,
 }
 
 /// A name in a folder.
@@ -180,8 +182,6 @@ pub trait FsFile: Send + Sync + fmt::Debug {
     /// Whatever the disk reports.
     fn sync(&self) -> io::Result<()>;
 
-    /// How many names lead to the file; 1 where the platform cannot tell. More than one: a write to it is seen under
-    /// names that are none of ours.
     /// Takes the lock of the file until it is closed; `Ok(false)` when somebody else has it, in this process or another.
     ///
     /// # Errors
@@ -190,6 +190,8 @@ pub trait FsFile: Send + Sync + fmt::Debug {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    /// How many names lead to the file; 1 where the platform cannot tell. More than one: a write to it is seen under
+    /// names that are none of ours.
     ///
     /// # Errors
     /// Whatever the disk reports.
@@ -264,12 +266,13 @@ pub trait Fs: Send + Sync + fmt::Debug {
     /// Whatever the disk reports; final, as with `FsFile::sync`.
     fn sync_dir(&self, path: &FsPath) -> io::Result<()>;
 
-    /// Makes everything written beneath the root durable at once, files and names. `Ok(false)` when the platform
-    /// cannot, and then nothing was done.
+    /// Makes everything durable at once that was written to the file system that holds `path`, files and names. What
+    /// lies beneath it on another one (`Meta::device`) is not. `Ok(false)` when the platform cannot, and then nothing was
+    /// done.
     ///
     /// # Errors
     /// As `FsFile::sync`.
-    fn sync_everything(&self) -> io::Result<bool>;
+    fn sync_everything(&self, path: &FsPath) -> io::Result<bool>;
 
     /// Bytes that this user may still write.
     ///

@@ -139,10 +139,31 @@ pub(crate) fn remove_files<'a>(
     failed.map_or(Ok(out), Err)
 }
 
+/// Whether all of these lie on the file system that holds `at`, so that one sync of it reaches them.
+pub(crate) fn on_one_device(
+    inner: &Inner,
+    at: &FsPath,
+    paths: impl Iterator<Item = FsPath>,
+) -> Result<bool, DiskError> {
+    let device = |path: &FsPath| {
+        let meta = inner.fs.stat(path).map_err(|e| inner.io("reading", path, e))?;
+        Ok::<_, DiskError>(meta.map(|m| m.device))
+    };
+    let Some(here) = device(at)? else { return Ok(false) };
+    for path in paths {
+        if device(&path)? != Some(here) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Makes the names in these folders durable.
 pub(crate) fn sync_dirs(inner: &Inner, dirs: &BTreeSet<FsPath>) -> Result<(), DiskError> {
     if dirs.len() >= inner.tuning.bulk_sync_from
-        && inner.fs.sync_everything().map_err(|e| inner.io("syncing", &FsPath::root(), e))?
+        && let Some(first) = dirs.first()
+        && on_one_device(inner, first, dirs.iter().cloned())?
+        && inner.fs.sync_everything(first).map_err(|e| inner.io("syncing", first, e))?
     {
         return Ok(());
     }
@@ -176,7 +197,7 @@ pub(crate) fn drop_records(inner: &Inner, game: &GameId) -> Result<(), DiskError
     inner.sync_dir(&root)
 }
 
-/// Removes the root of a game when nothing is in it.
+/// Removes the root of a game when nothing is in it and that is possible. Returns whether it is gone.
 pub(crate) fn remove_root_if_empty(inner: &Inner, game: &GameId) -> Result<bool, DiskError> {
     let root = FsPath::game(game);
     match inner.fs.remove_dir(&root) {
@@ -186,7 +207,11 @@ pub(crate) fn remove_root_if_empty(inner: &Inner, game: &GameId) -> Result<bool,
         }
         Err(e) if matches!(e.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists) => Ok(false),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(true),
-        Err(e) => Err(inner.io("removing", &root, e)),
+        // Nothing of ours is in it any more: a mount, or a games folder whose names may not change, is no failure.
+        Err(e) => {
+            tracing::warn!(path = %inner.shown(&root).display(), error = %e, "an empty game folder stays");
+            Ok(false)
+        }
     }
 }
 

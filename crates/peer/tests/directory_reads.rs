@@ -72,8 +72,8 @@ impl Fs for Counted {
         self.real.sync_dir(path)
     }
 
-    fn sync_everything(&self) -> io::Result<bool> {
-        self.real.sync_everything()
+    fn sync_everything(&self, path: &FsPath) -> io::Result<bool> {
+        self.real.sync_everything(path)
     }
 
     fn free_space(&self) -> io::Result<u64> {

@@ -6,7 +6,13 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 #![allow(clippy::print_stdout, reason = "the counts are the result")]
 
-use bonfire_testkit::model_disk::{Bug, Effort, Report, SCENARIOS, explore};
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use bonfire_disk::{DiskError, GamesFolder};
+use bonfire_proto::chunk::{chunk_hash, merge_chunk_hashes};
+use bonfire_proto::{ChunkRef, GameId, Manifest, ManifestFile, RelPath};
+use bonfire_testkit::model_disk::{Bug, Content, Disk, Effort, Failure, ModelFs, Report, SCENARIOS, explore};
 
 fn is_full() -> bool {
     std::env::var("BONFIRE_CRASH").is_ok_and(|v| v == "full")
@@ -70,4 +76,53 @@ fn every_planted_bug_is_caught() {
     }
     println!("{{\"layer\":\"A\",\"seed\":{},\"planted\":{planted},\"caught\":{caught}}}", seed());
     assert_eq!(caught, planted, "{missed:#?}");
+}
+
+#[test]
+fn a_cancel_after_a_commit_that_failed_says_what_came_of_it() {
+    let game = GameId::new("game").unwrap();
+    let hash = chunk_hash(2, 0, b"1\n");
+    let file =
+        ManifestFile { path: RelPath::new("version.ini").unwrap(), size: 2, blake3: merge_chunk_hashes(&[hash]) };
+    let manifest = Manifest::new(game.clone(), "1".to_owned(), vec![file]);
+    let (mut too_late, mut swept) = (0, 0);
+    for at in 0.. {
+        let fs = ModelFs::over(Disk::new(), false);
+        let folder = GamesFolder::over(Arc::new(fs.clone()), "/games".into());
+        let mut download = folder.begin_download(&manifest, &[]).unwrap();
+        download.writer().write_at(0, 0, b"1\n").unwrap();
+        download.mark_verified(ChunkRef { file: 0, chunk: 0 }).unwrap();
+        fs.fail(Some(Failure { at: fs.ops() + at, sticky: false, kind: ErrorKind::Other }));
+        let committed = download.commit();
+        if fs.fired() == 0 {
+            break;
+        }
+        fs.fail(None);
+        if committed.is_ok() {
+            continue;
+        }
+        let is_here = |fs: &ModelFs| fs.disk().seen().file("game/version.ini").is_some();
+        match folder.discard_recorded(&game) {
+            Ok(_) => {
+                assert!(!is_here(&fs), "operation {at}: cancelled, and there");
+                swept += 1;
+            }
+            Err(DiskError::Completed { .. }) => {
+                assert!(is_here(&fs), "operation {at}: completed, and not there");
+                too_late += 1;
+            }
+            Err(e) => panic!("operation {at}: {e:?}"),
+        }
+    }
+    assert!(too_late > 0 && swept > 0, "{too_late} {swept}");
+}
+
+#[test]
+fn a_games_folder_that_cannot_be_written_is_recovered_as_far_as_it_can_be_read() {
+    let mut disk = Disk::new();
+    disk.plant(".catalog.json.tmp", Content::of(b"half"));
+    disk.plant("game/version.ini", Content::of(b"1\n"));
+    let fs = ModelFs::over(disk, false);
+    fs.fail(Some(Failure { at: 0, sticky: true, kind: ErrorKind::ReadOnlyFilesystem }));
+    assert!(GamesFolder::over(Arc::new(fs), "/games".into()).recover().unwrap().is_empty());
 }

@@ -16,6 +16,8 @@ use crate::fs::{FsPath, Kind};
 use crate::games::{GamesFolder, Held, Inner};
 use crate::intent;
 use crate::journal::{self, Found, Header, JournalWriter};
+use crate::recover::Recovered;
+use crate::sweep::SweepReport;
 use crate::walk::{Sentinel, sentinel};
 
 impl GamesFolder {
@@ -88,7 +90,7 @@ impl GamesFolder {
         let held = Held::take(inner, game)?;
         match inner.kind(&root)? {
             // Where nothing but scratch was left, this removes the root with it.
-            Some(Kind::Dir) => settle(inner, game)?,
+            Some(Kind::Dir) => crate::recover::settle(inner, game).map(|_| ())?,
             None => {}
             Some(_) => return Err(DiskError::InTheWay { path: inner.shown(&root), what: "a file or link" }),
         }
@@ -113,6 +115,9 @@ impl GamesFolder {
         match prepare(inner, game, header, is_new) {
             Ok((log, journal)) => Download::open(inner, held, journal, log, true),
             Err(e) => {
+                if inner.kind(&root)?.is_none() {
+                    return Err(e);
+                }
                 // Nothing was changed yet; what remains of the records says so, and the next start reads them alike.
                 if let Err(undo) = crate::sweep::drop_records(inner, game).and_then(|()| match is_new {
                     true => crate::sweep::remove_root_if_empty(inner, game).map(|_| ()),
@@ -128,12 +133,14 @@ impl GamesFolder {
     /// Takes up the download that is recorded in a game root, from its verified chunks.
     ///
     /// # Errors
-    /// `NotFound` when none is recorded; `Busy` while this process has it open, or when it was cancelled or belongs to
+    /// `NotFound` when none is recorded; `Completed` when nothing but its last steps was missing, which were taken; `Busy` while this process has it open, or when it was cancelled or belongs to
     /// an install; `UnknownFormat`; `InTheWay`; `Occupied`; the disk's.
     pub fn resume_download(&self, game: &GameId) -> Result<Download, DiskError> {
         let inner = &self.inner;
         let held = Held::take(inner, game)?;
-        let journal = recorded(inner, game)?;
+        let Recorded::Open(journal) = recorded(inner, game)? else {
+            return Err(DiskError::NotFound { what: "download", path: inner.shown(&FsPath::game(game)) });
+        };
         let log = intent::read(inner, game)?;
         if log.intent == Intent::None {
             let owned: Vec<RelPath> = journal.owned().cloned().collect();
@@ -144,24 +151,30 @@ impl GamesFolder {
     }
 }
 
-/// The journal of a download that can go on, once what needs no decision is settled.
-pub(super) fn recorded(inner: &Arc<Inner>, game: &GameId) -> Result<Box<journal::Journal>, DiskError> {
+/// What is recorded in a game root, once what needs no decision is settled.
+pub(super) enum Recorded {
+    /// A download that can go on.
+    Open(Box<journal::Journal>),
+    /// A cancel that was cut short, and is finished now.
+    Swept(SweepReport),
+}
+
+pub(super) fn recorded(inner: &Arc<Inner>, game: &GameId) -> Result<Recorded, DiskError> {
     let root = FsPath::game(game);
     if inner.kind(&root)? != Some(Kind::Dir) {
         return Err(DiskError::NotFound { what: "download", path: inner.shown(&root) });
     }
-    settle(inner, game)?;
+    match crate::recover::settle(inner, game)? {
+        Some(Recovered::Completed { .. }) => return Err(DiskError::Completed { path: inner.shown(&root) }),
+        Some(Recovered::Swept { report, .. }) => return Ok(Recorded::Swept(report)),
+        _ => {}
+    }
     check_intent(inner, &root, intent::read(inner, game)?.intent)?;
     match journal::read(inner, game)? {
-        Found::Usable(j) if !matches!(j.state, JournalState::Cancelled | JournalState::Done) => Ok(j),
+        Found::Usable(j) if !matches!(j.state, JournalState::Cancelled | JournalState::Done) => Ok(Recorded::Open(j)),
         Found::Usable(_) => Err(DiskError::Busy { path: inner.shown(&root), reason: "its download was cancelled" }),
         other => Err(unusable(inner, &root, &other)),
     }
-}
-
-/// Ends what needs no decision: a commit whose records remain, a sweep that was cut short.
-fn settle(inner: &Arc<Inner>, game: &GameId) -> Result<(), DiskError> {
-    crate::recover::settle(inner, game).map(|_| ())
 }
 
 /// Refuses a root where something else is going on.

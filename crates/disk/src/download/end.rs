@@ -7,6 +7,7 @@ use bonfire_proto::chunk::{chunk_hash, merge_chunk_hashes};
 use bonfire_proto::game::SENTINEL;
 use bonfire_proto::{ChunkRef, ContentHash, Digest, GameId, Manifest};
 
+use super::begin::Recorded;
 use super::{Download, begin};
 use crate::error::DiskError;
 use crate::fs::{FsPath, Kind};
@@ -33,12 +34,15 @@ impl GamesFolder {
     /// so it works on a full disk and over files that are in the way of a resume.
     ///
     /// # Errors
-    /// `NotFound` when none is recorded; `Busy` while this process has it open or an install is recorded;
-    /// `UnknownFormat`; the disk's, as `Download::discard`.
+    /// `NotFound` when none is recorded; `Completed` when nothing but its last steps was missing, which were taken;
+    /// `Busy` while this process has it open or an install is recorded; `UnknownFormat`; the disk's, as `Download::discard`.
     pub fn discard_recorded(&self, game: &GameId) -> Result<SweepReport, DiskError> {
         let inner = &self.inner;
         let _held = Held::take(inner, game)?;
-        let journal = begin::recorded(inner, game)?;
+        let journal = match begin::recorded(inner, game)? {
+            Recorded::Open(journal) => journal,
+            Recorded::Swept(report) => return Ok(report),
+        };
         if journal.state == JournalState::Prepared {
             // Nothing was done yet: the version that is here, if any, is whole and stays.
             sweep::drop_records(inner, game)?;
@@ -206,8 +210,10 @@ impl Download {
         }
         let stamped: std::collections::BTreeSet<u32> = files.union(&now.iter().copied().collect()).copied().collect();
         let touched = self.touched(stamped.into_iter().filter(|f| *f != self.shared.sentinel));
+        let paths = now.iter().filter(|f| **f != self.shared.sentinel).map(|f| self.shared.path(*f));
         let bulk = now.len() >= inner.tuning.bulk_sync_from
-            && inner.fs.sync_everything().map_err(|e| inner.io("syncing", &self.root, e))?;
+            && sweep::on_one_device(&inner, &self.root, paths)?
+            && inner.fs.sync_everything(&self.root).map_err(|e| inner.io("syncing", &self.root, e))?;
         if !bulk {
             for file in now.into_iter().filter(|f| *f != self.shared.sentinel) {
                 let handle = self.shared.handle(file)?;

@@ -114,10 +114,13 @@ fn kind_of(t: FileType) -> Kind {
 fn meta_of(stat: &fs::Stat) -> Meta {
     #[expect(clippy::useless_conversion, reason = "the widths of these fields differ between platforms")]
     let (secs, nanos) = (i64::from(stat.st_mtime), i64::try_from(stat.st_mtime_nsec).unwrap_or(0));
+    #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "a number to compare, signed on some platforms")]
+    let device = stat.st_dev as u64;
     Meta {
         kind: kind_of(FileType::from_raw_mode(stat.st_mode)),
         len: u64::try_from(stat.st_size).unwrap_or(0),
         mtime_ns: secs.saturating_mul(1_000_000_000).saturating_add(nanos),
+        device,
     }
 }
 
@@ -231,15 +234,21 @@ impl Fs for RealFs {
         Ok(fs::fsync(self.open_beneath(path, DIR, Mode::empty())?)?)
     }
 
-    fn sync_everything(&self) -> io::Result<bool> {
+    fn sync_everything(&self, path: &FsPath) -> io::Result<bool> {
         #[cfg(target_os = "linux")]
         {
-            // From Linux 5.8 this reports write-back errors since the root was opened.
-            fs::syncfs(&self.root)?;
+            let other = self.open_beneath(path, DIR, Mode::empty())?;
+            // From Linux 5.8 this reports write-back errors since the handle was opened: those of the games folder's own
+            // file system go by the handle that was opened first.
+            let same = fs::fstat(&other)?.st_dev == fs::fstat(&self.root)?.st_dev;
+            fs::syncfs(if same { self.root.as_fd() } else { other.as_fd() })?;
             Ok(true)
         }
         #[cfg(not(target_os = "linux"))]
-        Ok(false)
+        {
+            let _ = path;
+            Ok(false)
+        }
     }
 
     fn free_space(&self) -> io::Result<u64> {
@@ -290,6 +299,14 @@ impl FsFile for RealFile {
         self.0.sync_all()
     }
 
+    fn try_lock(&self) -> io::Result<bool> {
+        match self.0.try_lock() {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(e)) => Err(e),
+        }
+    }
+
     fn links(&self) -> io::Result<u64> {
         #[expect(clippy::useless_conversion, reason = "the width of this field differs between platforms")]
         Ok(u64::from(fs::fstat(&self.0)?.st_nlink))
@@ -299,11 +316,3 @@ impl FsFile for RealFile {
         Ok(meta_of(&fs::fstat(&self.0)?))
     }
 }
-    fn try_lock(&self) -> io::Result<bool> {
-        match self.0.try_lock() {
-            Ok(()) => Ok(true),
-            Err(TryLockError::WouldBlock) => Ok(false),
-            Err(TryLockError::Error(e)) => Err(e),
-        }
-    }
-

@@ -185,8 +185,9 @@ impl Work {
         let (folder, game) = (self.world.folder.clone(), self.game.clone());
         let resumed = self
             .blocking(move || match folder.resume_download(&game) {
-                // It was not known whether there is one: there is none.
-                Err(DiskError::NotFound { .. }) => Ok(None),
+                // It was not known whether there is one: there is none. Or it was complete but for its last steps: what
+                // lies there is looked at like any other version.
+                Err(DiskError::NotFound { .. } | DiskError::Completed { .. }) => Ok(None),
                 other => other.map(Some),
             })
             .await?;

@@ -87,6 +87,7 @@ pub fn explore(scenario: &Scenario, bug: Option<Bug>, effort: &Effort) -> (Repor
         random: effort.seed | 1,
         report: Report::default(),
         stop: false,
+        forgiving: false,
     };
     e.crashes();
     if effort.fail_every > 0 {
@@ -106,6 +107,8 @@ struct Explorer {
     random: u64,
     report: Report,
     stop: bool,
+    /// An error may have kept an empty folder.
+    forgiving: bool,
 }
 
 impl Explorer {
@@ -122,11 +125,19 @@ impl Explorer {
         self.stop |= self.effort.stop_early;
     }
 
+    /// Whether syncs of everything, or syncs of one file each, are to be explored.
+    fn is_worth(&self, bulk: bool) -> bool {
+        match self.bug {
+            Some(bug) => bulk == bug.needs_bulk(),
+            None => !bulk || self.scenario.bulk,
+        }
+    }
+
     /// Plays the scenario once and crashes it at every step.
     fn crashes(&mut self) {
         for bulk in [false, true] {
             // What one sync of everything makes durable is no other state; only the way there is.
-            if bulk && (self.bug.is_some() || self.scenario.name != "update") {
+            if !self.is_worth(bulk) {
                 continue;
             }
             let fs = ModelFs::over(self.stage.disk.clone(), bulk);
@@ -158,7 +169,16 @@ impl Explorer {
 
     /// Plays the scenario with an error at every operation, then starts anew.
     fn errors(&mut self) {
-        let fs = ModelFs::over(self.stage.disk.clone(), false);
+        self.forgiving = true;
+        for bulk in [false, true] {
+            if self.is_worth(bulk) {
+                self.errors_with(bulk);
+            }
+        }
+    }
+
+    fn errors_with(&mut self, bulk: bool) {
+        let fs = ModelFs::over(self.stage.disk.clone(), bulk);
         if let Err(e) = (self.scenario.play)(&self.folder(&fs), &fs, &self.stage) {
             self.fail("played without a fault", &e);
         }
@@ -170,7 +190,7 @@ impl Explorer {
                     if self.stop || (sticky && i == 1) {
                         continue;
                     }
-                    let fs = ModelFs::over(self.stage.disk.clone(), false);
+                    let fs = ModelFs::over(self.stage.disk.clone(), bulk);
                     fs.fail(Some(Failure { at, sticky, kind }));
                     let folder = self.folder(&fs);
                     let outcome = (self.scenario.play)(&folder, &fs, &self.stage);
@@ -391,6 +411,7 @@ impl Explorer {
             Payload::None if has(Ack::Committed) => Err("a committed game is gone".to_owned()),
             Payload::None if ending || (self.stage.old.is_none() && !has(Ack::Begun)) => {
                 let root_stays = self.stage.user.iter().any(|(p, _)| p.starts_with(&format!("{GAME}/")));
+                let root_stays = root_stays || self.forgiving || self.scenario.mounted;
                 if cut_short && !root_stays && self.stage.found.is_empty() && image.node(GAME).is_some() {
                     return Err("an empty root is left after the end was promised".to_owned());
                 }

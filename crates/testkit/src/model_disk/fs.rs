@@ -199,9 +199,10 @@ impl Inner {
     }
 
     fn meta(&self, ino: Ino) -> Meta {
+        let device = self.disk.device(ino);
         match self.node(ino) {
-            Some(Node::File(c, t)) => Meta { kind: Kind::File, len: c.len(), mtime_ns: *t },
-            _ => Meta { kind: self.kind(ino), len: 0, mtime_ns: 0 },
+            Some(Node::File(c, t)) => Meta { kind: Kind::File, len: c.len(), mtime_ns: *t, device },
+            _ => Meta { kind: self.kind(ino), len: 0, mtime_ns: 0, device },
         }
     }
 }
@@ -228,7 +229,7 @@ impl Fs for ModelFs {
         if i.names(dir)?.contains_key(path.name()) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        let ino = i.disk.create(Node::Dir(BTreeMap::new()));
+        let ino = i.disk.create(dir, Node::Dir(BTreeMap::new()));
         i.disk.step(Step::Names(vec![(dir, path.name().to_owned(), Some(ino))]));
         i.changed();
         Ok(())
@@ -250,7 +251,7 @@ impl Fs for ModelFs {
             (None, _) => {
                 let dir = i.parent(path)?;
                 let time = i.disk.tick();
-                let ino = i.disk.create(Node::File(Content::default(), time));
+                let ino = i.disk.create(dir, Node::File(Content::default(), time));
                 i.disk.step(Step::Names(vec![(dir, path.name().to_owned(), Some(ino))]));
                 i.changed();
             }
@@ -267,6 +268,9 @@ impl Fs for ModelFs {
         let ino = *i.names(a)?.get(from.name()).ok_or(io::ErrorKind::NotFound)?;
         if i.names(b)?.get(to.name()).is_some_and(|t| i.kind(*t) == Kind::Dir) {
             return Err(io::ErrorKind::IsADirectory.into());
+        }
+        if i.disk.device(a) != i.disk.device(b) {
+            return Err(io::ErrorKind::CrossesDevices.into());
         }
         let changes = vec![(a, from.name().to_owned(), None), (b, to.name().to_owned(), Some(ino))];
         i.disk.step(Step::Names(changes));
@@ -295,6 +299,9 @@ impl Fs for ModelFs {
         if !i.names(ino)?.is_empty() {
             return Err(io::ErrorKind::DirectoryNotEmpty.into());
         }
+        if i.disk.device(ino) != i.disk.device(dir) {
+            return Err(io::ErrorKind::ResourceBusy.into());
+        }
         i.disk.step(Step::Names(vec![(dir, path.name().to_owned(), None)]));
         i.changed();
         Ok(())
@@ -317,13 +324,19 @@ impl Fs for ModelFs {
         Ok(())
     }
 
-    fn sync_everything(&self) -> io::Result<bool> {
+    fn sync_everything(&self, path: &FsPath) -> io::Result<bool> {
         let mut i = self.lock();
         if !i.bulk {
             return Ok(false);
         }
-        i.gate(true)?;
-        i.disk.sync_all();
+        let ino = i.lookup(path)?.ok_or(io::ErrorKind::NotFound)?;
+        let device = i.disk.device(ino);
+        if let Err(e) = i.gate(true) {
+            i.disk.lose_device(device);
+            i.keep();
+            return Err(e);
+        }
+        i.disk.sync_device(device);
         i.keep();
         Ok(true)
     }

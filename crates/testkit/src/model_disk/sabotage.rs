@@ -58,6 +58,16 @@ pub enum Bug {
     HardLinksIgnored,
     /// A sync that failed is taken as done.
     FailedSyncIgnored,
+    /// A sync of everything that failed is taken as done.
+    FailedBulkSyncIgnored,
+    /// Everything is synced on the file system of the games folder, whatever the game lies on.
+    BulkSyncElsewhere,
+    /// The intent is not written.
+    NoIntent,
+    /// The intent is not synced.
+    IntentNotSynced,
+    /// The end of a download is told while the disk still keeps the sentinel back.
+    EndToldBeforeCommit,
     /// A folder that cannot be listed counts as empty.
     ListErrorSwallowed,
     /// A name that cannot be looked up counts as absent.
@@ -66,7 +76,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 30] = [
         Self::PayloadNotSynced,
         Self::PayloadFolderNotSynced,
         Self::RootNotSynced,
@@ -90,6 +100,11 @@ impl Bug {
         Self::ChangesNotSeen,
         Self::HardLinksIgnored,
         Self::FailedSyncIgnored,
+        Self::FailedBulkSyncIgnored,
+        Self::BulkSyncElsewhere,
+        Self::NoIntent,
+        Self::IntentNotSynced,
+        Self::EndToldBeforeCommit,
         Self::ListErrorSwallowed,
         Self::StatErrorSwallowed,
     ];
@@ -107,21 +122,34 @@ impl Bug {
             Self::FoundFilesTaken => "found",
             Self::ChangesNotSeen => "resume_after_change",
             Self::HardLinksIgnored => "update_of_shared_files",
+            Self::BulkSyncElsewhere => "update_elsewhere",
+            Self::FailedBulkSyncIgnored => "update",
+            Self::NoIntent => "cancel_on_a_full_disk",
             Self::ListErrorSwallowed => "remove",
             _ => "fresh",
         }
     }
 
+    /// Whether it shows only where everything can be synced at once.
+    #[must_use]
+    pub fn needs_bulk(self) -> bool {
+        matches!(self, Self::BulkSyncElsewhere | Self::FailedBulkSyncIgnored)
+    }
+
     /// Whether it shows only when the disk reports errors.
     #[must_use]
     pub fn needs_errors(self) -> bool {
-        matches!(self, Self::FailedSyncIgnored | Self::ListErrorSwallowed | Self::StatErrorSwallowed)
+        matches!(
+            self,
+            Self::FailedSyncIgnored | Self::FailedBulkSyncIgnored | Self::ListErrorSwallowed | Self::StatErrorSwallowed
+        )
     }
 }
 
 const JOURNAL: &str = ".bonfire.part";
 const JOURNAL_TMP: &str = ".bonfire.part.tmp";
 const INTENT: &str = ".lanspread.json";
+const INTENT_TMP: &str = ".lanspread.json.tmp";
 const SENTINEL: &str = "version.ini";
 const STAGED: &str = ".version.ini.tmp";
 const PARKED: &str = ".version.ini.discarded";
@@ -234,6 +262,10 @@ impl Fs for Sabotage {
     }
 
     fn rename(&self, from: &FsPath, to: &FsPath) -> io::Result<()> {
+        if self.is(Bug::NoIntent) && to.name() == INTENT {
+            self.ctx.fire();
+            return self.inner.remove_file(from);
+        }
         let put_in_place = from.name() == STAGED && to.name() == SENTINEL;
         if self.is(Bug::OldSentinelKept) && to.name() == PARKED {
             self.ctx.fire();
@@ -288,6 +320,7 @@ impl Fs for Sabotage {
             Bug::RootNotSynced => depth == 1,
             Bug::GamesFolderNotSynced => depth == 0,
             Bug::ParkingNotSynced => depth == 1 && parked()?,
+            Bug::EndToldBeforeCommit => depth == 1 && self.inner.stat(&in_game(SENTINEL))?.is_some(),
             _ => false,
         };
         if skip {
@@ -303,9 +336,22 @@ impl Fs for Sabotage {
         }
     }
 
-    fn sync_everything(&self) -> io::Result<bool> {
+    fn sync_everything(&self, path: &FsPath) -> io::Result<bool> {
+        if self.is(Bug::BulkSyncElsewhere) {
+            self.ctx.fire();
+            return self.inner.sync_everything(&FsPath::root());
+        }
         // A bug in single syncs would hide behind it.
-        Ok(false)
+        if !self.ctx.bug.needs_bulk() {
+            return Ok(false);
+        }
+        match self.inner.sync_everything(path) {
+            Err(_) if self.is(Bug::FailedBulkSyncIgnored) => {
+                self.ctx.fire();
+                Ok(true)
+            }
+            other => other,
+        }
     }
 
     fn free_space(&self) -> io::Result<u64> {
@@ -370,6 +416,7 @@ impl FsFile for SabotagedFile {
             Bug::StagedSentinelNotSynced => name == STAGED,
             Bug::JournalHeaderNotSynced => name == JOURNAL_TMP,
             Bug::JournalNotSynced => self.is_journal(),
+            Bug::IntentNotSynced => name == INTENT_TMP,
             Bug::CatalogNotSynced => name == CATALOG_TMP,
             _ => false,
         };

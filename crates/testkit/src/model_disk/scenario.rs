@@ -8,7 +8,7 @@ use bonfire_proto::chunk::{chunk_hash, merge_chunk_hashes};
 use bonfire_proto::{ChunkRef, Digest, GameId, Manifest, ManifestFile, RelPath, chunk_count, chunk_span};
 
 use super::content::Content;
-use super::fs::ModelFs;
+use super::fs::{Failure, ModelFs};
 use super::state::Disk;
 
 /// Folder of the game that everything happens to.
@@ -206,6 +206,28 @@ pub struct Scenario {
     pub stage: fn() -> Stage,
     /// Plays it. An error is what the product reported, in text.
     pub play: fn(&GamesFolder, &ModelFs, &Stage) -> Result<(), String>,
+    /// Whether syncs of everything at once are explored, too.
+    pub(super) bulk: bool,
+    /// Whether the game lies on another file system, so that its root cannot be removed.
+    pub(super) mounted: bool,
+}
+
+impl Scenario {
+    const fn new(
+        name: &'static str,
+        stage: fn() -> Stage,
+        play: fn(&GamesFolder, &ModelFs, &Stage) -> Result<(), String>,
+    ) -> Self {
+        Self { name, stage, play, bulk: false, mounted: false }
+    }
+
+    const fn in_bulk(self) -> Self {
+        Self { bulk: true, ..self }
+    }
+
+    const fn mounted(self) -> Self {
+        Self { mounted: true, ..self }
+    }
 }
 
 impl std::fmt::Debug for Scenario {
@@ -216,29 +238,33 @@ impl std::fmt::Debug for Scenario {
 
 /// Everything that is explored.
 pub const SCENARIOS: &[Scenario] = &[
-    Scenario { name: "fresh", stage: || Stage::new(None, v2(), &[]), play: download },
-    Scenario { name: "fresh_small", stage: || Stage::new(None, small(), &[]), play: download },
-    Scenario { name: "fresh_unhashed", stage: || Stage::new(None, v2(), &[]), play: download_unhashed },
-    Scenario { name: "update", stage: || Stage::new(Some(v1()), v2(), INSTALLED), play: download },
-    Scenario { name: "update_with_intent_log", stage: with_intent_log, play: download },
-    Scenario { name: "update_of_shared_files", stage: shared_files, play: download },
-    Scenario { name: "update_of_read_only_files", stage: read_only_files, play: download },
-    Scenario { name: "cancel_of_shared_files", stage: shared_files, play: cancel },
-    Scenario { name: "repair", stage: damaged, play: download },
-    Scenario { name: "found", stage: found, play: download },
-    Scenario { name: "resume", stage: half_done, play: resume },
-    Scenario { name: "resume_after_loss", stage: half_done_with_loss, play: resume_in_steps },
-    Scenario { name: "resume_after_change", stage: half_done_with_change, play: resume },
-    Scenario { name: "cancel_fresh", stage: || Stage::new(None, v2(), &[]), play: cancel },
-    Scenario { name: "cancel_small", stage: || Stage::new(None, small(), &[]), play: cancel },
-    Scenario { name: "cancel_update", stage: || Stage::new(Some(v1()), v2(), INSTALLED), play: cancel },
-    Scenario { name: "cancel_found", stage: found, play: cancel },
-    Scenario { name: "cancel_resumed", stage: half_done, play: cancel_resumed },
-    Scenario { name: "cancel_recorded", stage: half_done, play: cancel_recorded },
-    Scenario { name: "remove", stage: || Stage::new(Some(v1()), v2(), MARKED), play: remove },
-    Scenario { name: "remove_bare", stage: || Stage::new(Some(small()), v2(), &[]), play: remove },
-    Scenario { name: "catalog", stage: || Stage::new(Some(small()), v2(), &[]), play: catalog },
-    Scenario { name: "sentinel_by_hand", stage: by_hand, play: write_sentinel },
+    Scenario::new("fresh", || Stage::new(None, v2(), &[]), download),
+    Scenario::new("fresh_small", || Stage::new(None, small(), &[]), download),
+    Scenario::new("fresh_unhashed", || Stage::new(None, v2(), &[]), download_unhashed),
+    Scenario::new("update", || Stage::new(Some(v1()), v2(), INSTALLED), download).in_bulk(),
+    Scenario::new("update_elsewhere", elsewhere, download).in_bulk().mounted(),
+    Scenario::new("update_scattered", scattered, download).in_bulk(),
+    Scenario::new("cancel_elsewhere", elsewhere_bare, cancel).mounted(),
+    Scenario::new("cancel_on_a_full_disk", || Stage::new(None, small(), &[]), cancel_unrecorded),
+    Scenario::new("update_with_intent_log", with_intent_log, download),
+    Scenario::new("update_of_shared_files", shared_files, download),
+    Scenario::new("update_of_read_only_files", read_only_files, download),
+    Scenario::new("cancel_of_shared_files", shared_files, cancel),
+    Scenario::new("repair", damaged, download),
+    Scenario::new("found", found, download),
+    Scenario::new("resume", half_done, resume),
+    Scenario::new("resume_after_loss", half_done_with_loss, resume_in_steps),
+    Scenario::new("resume_after_change", half_done_with_change, resume),
+    Scenario::new("cancel_fresh", || Stage::new(None, v2(), &[]), cancel),
+    Scenario::new("cancel_small", || Stage::new(None, small(), &[]), cancel),
+    Scenario::new("cancel_update", || Stage::new(Some(v1()), v2(), INSTALLED), cancel),
+    Scenario::new("cancel_found", found, cancel),
+    Scenario::new("cancel_resumed", half_done, cancel_resumed),
+    Scenario::new("cancel_recorded", half_done, cancel_recorded),
+    Scenario::new("remove", || Stage::new(Some(v1()), v2(), MARKED), remove),
+    Scenario::new("remove_bare", || Stage::new(Some(small()), v2(), &[]), remove),
+    Scenario::new("catalog", || Stage::new(Some(small()), v2(), &[]), catalog),
+    Scenario::new("sentinel_by_hand", by_hand, write_sentinel),
 ];
 
 fn with_intent_log() -> Stage {
@@ -270,6 +296,26 @@ fn shared_files() -> Stage {
         stage.disk.plant_name(&format!("{GAME}/{path}"), name);
         stage.user.push((name.to_owned(), v1().files[path].clone()));
     }
+    stage
+}
+
+/// The game lies on a file system of its own.
+fn elsewhere() -> Stage {
+    let mut stage = Stage::new(Some(v1()), v2(), INSTALLED);
+    stage.disk.mount(GAME);
+    stage
+}
+
+fn elsewhere_bare() -> Stage {
+    let mut stage = Stage::new(Some(small()), v2(), &[]);
+    stage.disk.mount(GAME);
+    stage
+}
+
+/// A folder of the game lies on a file system of its own.
+fn scattered() -> Stage {
+    let mut stage = Stage::new(Some(v1()), v2(), INSTALLED);
+    stage.disk.mount(&format!("{GAME}/data"));
     stage
 }
 
@@ -320,7 +366,6 @@ fn half_done_with_loss() -> Stage {
     d.suspend();
     let path = bonfire_disk::fs::FsPath::root().child(GAME);
     bonfire_disk::fs::Fs::remove_file(&fs, &path.child("a.eti")).expect("BUG: a.eti is there");
-    bonfire_disk::fs::Fs::sync_everything(&ModelFs::over(fs.disk(), true)).expect("BUG: nothing fails");
     stage.disk = fs.disk();
     stage.disk.sync_all();
     stage
@@ -449,6 +494,14 @@ fn resume_in_steps(folder: &GamesFolder, fs: &ModelFs, stage: &Stage) -> Result<
     fetch(&mut d, stage.new, fs, Some(1), true)?;
     d.checkpoint().map_err(text)?;
     finish(d, fs, stage)
+}
+
+/// The cancel cannot be recorded in the journal.
+fn cancel_unrecorded(folder: &GamesFolder, fs: &ModelFs, stage: &Stage) -> Result<(), String> {
+    let mut d = begin(folder, fs, stage, &stage.new.manifest)?;
+    fetch(&mut d, stage.new, fs, Some(2), true)?;
+    fs.fail(Some(Failure { at: fs.ops(), sticky: false, kind: std::io::ErrorKind::StorageFull }));
+    discard(d, fs)
 }
 
 fn discard(d: Download, fs: &ModelFs) -> Result<(), String> {

@@ -180,6 +180,14 @@ pub(super) enum Step {
 }
 
 impl Step {
+    /// The file or folder that it changes.
+    fn place(&self) -> Ino {
+        match self {
+            Self::Names(changes) => changes.first().map_or(ROOT, |(dir, ..)| *dir),
+            Self::Write { ino, .. } | Self::SetLen { ino, .. } => *ino,
+        }
+    }
+
     /// In how many ways a crash can leave this step.
     pub(super) fn outcomes(&self) -> usize {
         match self {
@@ -219,6 +227,8 @@ pub struct Disk {
     clock: i64,
     /// Files that may not be written.
     protected: BTreeSet<Ino>,
+    /// File systems of what does not lie on that of the games folder.
+    devices: BTreeMap<Ino, u64>,
 }
 
 impl Disk {
@@ -232,6 +242,7 @@ impl Disk {
             next: 1,
             clock: 1,
             protected: BTreeSet::new(),
+            devices: BTreeMap::new(),
         }
     }
 
@@ -263,6 +274,24 @@ impl Disk {
         self.sync_all();
     }
 
+    /// Puts what lies at a path and beneath it on another file system.
+    pub fn mount(&mut self, path: &str) {
+        let Some(ino) = self.seen.find(path) else { return };
+        let device = self.devices.values().max().map_or(1, |d| d + 1);
+        let mut todo = vec![ino];
+        while let Some(ino) = todo.pop() {
+            self.devices.insert(ino, device);
+            if let Some(Node::Dir(names)) = self.seen.nodes.get(&ino).map(|n| &**n) {
+                todo.extend(names.values());
+            }
+        }
+    }
+
+    /// The file system that a node lies on; 0 is that of the games folder.
+    pub(super) fn device(&self, node: Ino) -> u64 {
+        self.devices.get(&node).copied().unwrap_or(0)
+    }
+
     /// Lets nobody write to the file at a path any more; it can be replaced and removed.
     pub fn protect(&mut self, path: &str) {
         self.protected.extend(self.seen.find(path));
@@ -282,7 +311,7 @@ impl Disk {
                 Some(ino) if !last => ino,
                 _ => {
                     let new = if last { node.clone() } else { Node::Dir(BTreeMap::new()) };
-                    let ino = self.create(new);
+                    let ino = self.create(at, new);
                     self.step(Step::Names(vec![(at, (*name).to_owned(), Some(ino))]));
                     ino
                 }
@@ -296,10 +325,13 @@ impl Disk {
         self.clock
     }
 
-    /// A new node that no name leads to.
-    pub(super) fn create(&mut self, node: Node) -> Ino {
+    /// A new node on the file system of a folder, that no name leads to.
+    pub(super) fn create(&mut self, dir: Ino, node: Node) -> Ino {
         let ino = self.next;
         self.next += 1;
+        if let Some(device) = self.devices.get(&dir).copied() {
+            self.devices.insert(ino, device);
+        }
         let empty = match &node {
             Node::File(_, t) => Node::File(Content::default(), *t),
             other => other.clone(),
@@ -340,8 +372,24 @@ impl Disk {
         self.settle(|s| matches!(s, Step::Names(changes) if changes.iter().any(|(dir, ..)| *dir == folder)));
     }
 
+    /// Makes everything durable.
     pub(super) fn sync_all(&mut self) {
         self.settle(|_| true);
+    }
+
+    /// Makes everything on one file system durable.
+    pub(super) fn sync_device(&mut self, device: u64) {
+        let devices = self.devices.clone();
+        self.settle(|s| devices.get(&s.place()).copied().unwrap_or(0) == device);
+    }
+
+    /// As `lose_file`, for all files on one file system.
+    pub(super) fn lose_device(&mut self, device: u64) {
+        let devices = &self.devices;
+        self.pending.retain(|s| match s {
+            Step::Write { ino, .. } => devices.get(ino).copied().unwrap_or(0) != device,
+            _ => true,
+        });
     }
 
     fn settle(&mut self, which: impl Fn(&Step) -> bool) {
@@ -392,6 +440,7 @@ impl Disk {
             next: self.next,
             clock: self.clock,
             protected: self.protected.clone(),
+            devices: self.devices.clone(),
         }
     }
 

@@ -103,9 +103,9 @@ impl Fs for FencedFs {
         self.fs.sync_dir(path)
     }
 
-    fn sync_everything(&self) -> io::Result<bool> {
+    fn sync_everything(&self, path: &FsPath) -> io::Result<bool> {
         self.power.check()?;
-        self.fs.sync_everything()
+        self.fs.sync_everything(path)
     }
 
     fn free_space(&self) -> io::Result<u64> {
