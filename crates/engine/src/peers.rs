@@ -215,7 +215,10 @@ impl Peers {
                 let p = self.all.entry(peer).or_insert_with(|| Peer::new(now, "mdns"));
                 let news = p.announced != addrs;
                 p.announced = addrs;
-                if p.link.is_none() && p.dialing.is_none() && (news || p.next_dial.is_none()) {
+                if let Some(link) = p.link.filter(|_| news && p.moved_away()) {
+                    // Not before two dials can no longer be taken for simultaneous, or the old connection might stay.
+                    p.next_dial = Some(now.max(link.since + SIMULTANEOUS_WITHIN));
+                } else if p.link.is_none() && p.dialing.is_none() && (news || p.next_dial.is_none()) {
                     p.backoff = BACKOFF_MIN;
                     p.next_dial = Some(if larger { now + LARGER_ID_WAITS } else { now });
                 }
@@ -289,5 +292,11 @@ impl Peer {
             wants_snapshot: false,
             asked_until: now,
         }
+    }
+
+    /// Whether it announces addresses, and the one that it was reached at is none of them any more.
+    fn moved_away(&self) -> bool {
+        let is = |old: SocketAddr| self.announced.iter().any(|a| a.ip() == old.ip() && a.port() == old.port());
+        self.link.is_some() && !self.announced.is_empty() && self.addr.is_some_and(|old| !is(old))
     }
 }

@@ -49,7 +49,17 @@ impl Peers {
         let mut stale = Vec::new();
         let mut ask_again = Vec::new();
         for (id, p) in &mut self.all {
+            if p.dialing.is_none() && p.next_dial.is_some_and(|at| at <= now) && p.moved_away() {
+                // The old connection stands until the new one is proven, so a false announcement costs nothing.
+                let dial = DialId(self.next_dial);
+                self.next_dial += 1;
+                p.dialing = Some(dial);
+                p.next_dial = None;
+                dials.push((dial, p.announced.clone(), Some(*id)));
+            }
             if let Some(link) = &mut p.link {
+                // Whoever is where it announces itself, after all, needs no dial.
+                p.next_dial = p.next_dial.filter(|at| *at > now);
                 if p.ask_again.is_some_and(|at| at <= now) {
                     p.ask_again = None;
                     ask_again.push(*id);
@@ -114,7 +124,8 @@ impl Peers {
                 let ping = l.last_seen + ping_after(self.me, *id);
                 let ping = l.pinged.map_or(ping, |at| (at + PING_AFTER).max(ping));
                 let ping = (ping.min(l.last_seen + STALE_AFTER), "ping");
-                Some(p.ask_again.map_or(ping, |at| ping.min((at, "ask for a library again"))))
+                let ping = p.ask_again.map_or(ping, |at| ping.min((at, "ask for a library again")));
+                Some(p.next_dial.map_or(ping, |at| ping.min((at, "dial"))))
             }
             // What a dial brings decides what is next.
             None if p.dialing.is_some() => None,

@@ -282,6 +282,61 @@ fn a_peer_that_comes_back_elsewhere_is_known_by_its_new_address() {
 }
 
 #[test]
+fn a_connected_peer_that_announces_other_addresses_is_dialled_there_at_once() {
+    let mut desk = desk();
+    let mut other = Other::new(0x60);
+    let old = desk.meet(&other);
+    desk.pass(Duration::from_secs(20));
+    other.addr = addr(99);
+    let batch = desk.found(&other);
+    let (dial, addrs, expect) = batch.dials()[0].clone();
+    assert_eq!((addrs.as_slice(), expect), ([addr(99)].as_slice(), Some(other.id)));
+    assert_eq!(desk.link(&other), Some(old), "it stands until the new one is proven");
+    let (new, batch) = desk.arrive(&other, Some(dial));
+    assert_eq!(batch.closed(), [(old, CloseCode::Duplicate)]);
+    assert!(batch.has_event(|e| matches!(e, PeerEvent::PeerMoved { addr: a, .. } if *a == addr(99).to_string())));
+    assert_eq!(lost(&batch), 0);
+    assert_eq!(desk.link(&other), Some(new));
+    assert!(desk.found(&other).is_empty());
+    assert!(desk.pass(Duration::from_secs(20)).dials().is_empty());
+}
+
+#[test]
+fn a_false_announcement_leaves_a_connection_alone_and_is_tried_once() {
+    let mut desk = desk();
+    let mut other = Other::new(0x60);
+    let old = desk.meet(&other);
+    desk.pass(Duration::from_secs(20));
+    other.addr = addr(99);
+    let dial = desk.found(&other).dials()[0].0;
+    let batch = desk.give(Input::Conn(ConnInput::DialFailed(dial, report("unreachable"))));
+    assert!(batch.closed().is_empty(), "{batch:?}");
+    assert!(desk.found(&other).is_empty());
+    assert!(desk.pass(Duration::from_secs(20)).dials().is_empty());
+    assert_eq!(desk.link(&other), Some(old));
+}
+
+#[test]
+fn a_young_connection_is_given_time_before_its_peer_is_dialled_elsewhere() {
+    let mut desk = desk();
+    let mut other = Other::new(0x60);
+    let home = other.addr;
+    desk.meet(&other);
+    other.addr = addr(99);
+    assert!(desk.found(&other).dials().is_empty());
+    assert_eq!(desk.pass(Duration::from_secs(11)).dials().len(), 1);
+    // Addresses come one after another: once the one in use is among them, nothing is dialled.
+    let mut third = Other::new(0x61);
+    third.addr = addr(98);
+    desk.meet(&third);
+    third.addr = home;
+    assert!(desk.found(&third).dials().is_empty());
+    third.addr = addr(98);
+    desk.found(&third);
+    assert!(desk.pass(Duration::from_secs(20)).dials().is_empty());
+}
+
+#[test]
 fn the_recorded_address_is_the_listener_and_never_the_source_port() {
     let mut desk = desk();
     let other = Other::new(0x60);
