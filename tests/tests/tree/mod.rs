@@ -24,7 +24,11 @@ fn walk(dir: &Path, prefix: &str, found: &mut Vec<String>) {
         let name = entry.file_name().into_string().unwrap();
         let path = format!("{prefix}{name}");
         let kind = entry.file_type().unwrap();
-        let generated = matches!(name.as_str(), ".git" | "target" | ".cache" | "node_modules" | "proptest-regressions");
+        // In a linked worktree `.git` is a file, and names a path of the machine.
+        if name == ".git" {
+            continue;
+        }
+        let generated = matches!(name.as_str(), "target" | ".cache" | "node_modules" | "proptest-regressions");
         if kind.is_dir() && !generated {
             walk(&entry.path(), &format!("{path}/"), found);
         } else if kind.is_file() {
