@@ -58,6 +58,8 @@ impl Room {
             eprintln!("\n*** SKIPPED: {name}: no network namespaces here ({why}) ***\n");
             return None;
         }
+        // Where it has to be built first, that is no time of the room's.
+        crate::program::bonfire();
         let turns = turns();
         namespace::sweep_leftovers();
         static ROOMS: AtomicU32 = AtomicU32::new(1);
