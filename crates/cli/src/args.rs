@@ -144,7 +144,8 @@ pub(crate) struct GetArgs {
     #[arg(long, value_name = "PEER")]
     pub(crate) from: Option<String>,
 
-    /// When the download stands still, leave it to go on in the background and exit with 1
+    /// When nobody can give the game at present, leave the download to go on in the background and exit with 1; without
+    /// this, `get` waits for as long as it takes, says so every minute, and Ctrl-C cancels
     #[arg(long)]
     pub(crate) no_wait: bool,
 }

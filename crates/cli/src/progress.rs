@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::cmds::status::phase;
+use crate::cmds::status::{phase, waited};
 use crate::control::{Client, Pushed};
 use crate::exit::Failure;
 use crate::platform::StopSignals;
@@ -20,6 +20,8 @@ use crate::render::{Out, percent, shown, size, span};
 
 /// Shortest time between two progress objects with `--json`.
 const JSON_INTERVAL: Duration = Duration::from_millis(500);
+/// How often a person or a script that waits for an operation which stands still is told so again.
+const REMIND_EVERY: Duration = Duration::from_secs(60);
 /// How long the event that ends an operation may trail the snapshot that no longer has it.
 const END_GRACE: Duration = Duration::from_secs(3);
 
@@ -206,9 +208,18 @@ pub(crate) async fn watch(
     rules: Rules,
     stop: &mut Stop,
 ) -> Result<PeerEvent, Failure> {
-    let mut watch =
-        Watch { progress: Progress::new(out, game.as_str()), out, op, game, rules, paused: None, gone_since: None };
+    let mut watch = Watch {
+        progress: Progress::new(out, game.as_str()),
+        out,
+        op,
+        game,
+        rules,
+        paused: None,
+        waited: None,
+        gone_since: None,
+    };
     let mut is_told = false;
+    let mut remind = tokio::time::interval_at(Instant::now() + REMIND_EVERY, REMIND_EVERY);
     let ended = loop {
         if stop.is_asked && !is_told {
             is_told = true;
@@ -218,6 +229,8 @@ pub(crate) async fn watch(
         }
         let give_up_at = watch.gone_since.map(|since| since + END_GRACE);
         tokio::select! {
+            // What the peer said comes first: a machine that is slow must not make it look silent.
+            biased;
             pushed = client.next() => {
                 let pushed = match pushed {
                     Ok(pushed) => pushed,
@@ -235,6 +248,11 @@ pub(crate) async fn watch(
                 }
                 stop.is_asked = true;
             }
+            _ = remind.tick() => {
+                if let Err(failure) = watch.remind() {
+                    break Err(failure);
+                }
+            }
             () = sleep_until(give_up_at) => break Err(missed(game).into()),
         }
     };
@@ -250,6 +268,8 @@ struct Watch<'a> {
     rules: Rules,
     /// What was last said about why it stands still.
     paused: Option<Report>,
+    /// How long it had waited when that was last heard, and when that was.
+    waited: Option<(Duration, Instant)>,
     /// Since when the snapshot has not had the operation.
     gone_since: Option<Instant>,
 }
@@ -303,6 +323,7 @@ impl Watch<'_> {
             return Ok(());
         };
         self.gone_since = None;
+        self.waited = waited(operation, snapshot).map(|w| (w, Instant::now()));
         match &operation.error {
             Some(error) if operation.phase == Phase::Waiting => self.take_pause(error.clone())?,
             _ => self.paused = None,
@@ -320,15 +341,31 @@ impl Watch<'_> {
             return Err(report.hint(format!("cancel it with: bonfire cancel {}", self.game)).into());
         }
         if self.paused.as_ref() != Some(&error) {
-            if self.out.is_json() {
-                self.out.json(&json!({ "paused": error }))?;
-            }
-            let hint = if error.hint.is_empty() { String::new() } else { format!(" ({})", error.hint) };
-            self.progress.note(&format!("{} stands still: {}{hint}; waiting", self.game, error.message));
             self.paused = Some(error);
+            self.remind()?;
         }
         Ok(())
     }
+
+    /// Says that it stands still, why, how long already, and how to leave.
+    fn remind(&self) -> Result<(), Failure> {
+        let Some(error) = &self.paused else { return Ok(()) };
+        let waited = self.waited.map_or(Duration::ZERO, |(waited, at)| waited + at.elapsed());
+        if self.out.is_json() {
+            let waiting_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+            self.out.json(&json!({ "paused": error, "waiting_ms": waiting_ms }))?;
+        }
+        self.progress.note(&standing_still(self.game, error, waited, self.rules.cancel_on_signal));
+        Ok(())
+    }
+}
+
+/// `doom stands still for 2 min 0 s: nobody connected has it (..); waiting, Ctrl-C cancels it`.
+fn standing_still(game: &GameId, error: &Report, waited: Duration, cancel_on_signal: bool) -> String {
+    let long = if waited < REMIND_EVERY { String::new() } else { format!(" for {}", span(waited)) };
+    let hint = if error.hint.is_empty() { String::new() } else { format!(" ({})", error.hint) };
+    let leave = if cancel_on_signal { "Ctrl-C cancels it" } else { "Ctrl-C ends the waiting" };
+    format!("{game} stands still{long}: {}{hint}; waiting, {leave}", error.message)
 }
 
 /// Whether an event ends this operation.
@@ -377,4 +414,25 @@ pub(crate) fn signals_failed(error: std::io::Error) -> Report {
 pub(crate) fn unexpected(event: &PeerEvent) -> Failure {
     Report::new(ErrorClass::Bug, "unexpected_outcome", format!("the operation ended in an unexpected way: {event:?}"))
         .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bonfire_engine::{ErrorClass, Report};
+    use bonfire_proto::GameId;
+
+    use super::standing_still;
+
+    #[test]
+    fn who_waits_is_told_for_what_how_long_already_and_how_to_leave() {
+        let game = GameId::new("doom").unwrap();
+        let error = Report::new(ErrorClass::Unreachable, "no_source", "nobody connected has doom").hint("it goes on");
+        let first = standing_still(&game, &error, Duration::from_secs(3), true);
+        assert_eq!(first, "doom stands still: nobody connected has doom (it goes on); waiting, Ctrl-C cancels it");
+        let later = standing_still(&game, &error, Duration::from_secs(125), false);
+        assert!(later.starts_with("doom stands still for 2 min 5 s: "), "{later}");
+        assert!(later.ends_with("Ctrl-C ends the waiting"), "{later}");
+    }
 }

@@ -143,7 +143,7 @@ impl Engine {
     }
 
     pub(crate) fn hashed(&mut self, now: Instant, ended: Vec<(GameId, Hashed)>, fx: &mut Vec<Effect>) {
-        let mut known = BTreeSet::new();
+        let (mut known, mut held) = (BTreeSet::new(), BTreeSet::new());
         let mut ends = Vec::new();
         for (game, hashed) in ended {
             let end = match hashed {
@@ -158,7 +158,9 @@ impl Engine {
                     }
                 }
                 Hashed::Changed => {
-                    self.stir(now, &game);
+                    if self.stir(now, &game) {
+                        held.insert(game.clone());
+                    }
                     HashEnd::AfterScan
                 }
                 Hashed::Stopped => HashEnd::Again,
@@ -174,6 +176,7 @@ impl Engine {
             ends.push((game, end));
         }
         self.refresh(now, known.clone(), true, fx);
+        self.refresh(now, held, false, fx);
         fx.extend(known.into_iter().map(|game| Effect::Emit(PeerEvent::GameHashed { game })));
         for (game, end) in ends {
             self.games.hashing_ended(&game, end);

@@ -13,7 +13,7 @@ use bonfire_proto::{GameId, GameSummary, PeerId};
 
 use crate::command::{CatalogEntry, Command, LibraryCommand, NodeCommand, Reply};
 use crate::event::PeerEvent;
-use crate::games::Games;
+use crate::games::{Games, Standing};
 use crate::gate::{ScanGate, StartScan};
 use crate::input::{
     CommandId, Discovered, Effect, GameFacts, Input, OpId, Persist, ProbeTarget, Resumable, Scanned, Watched,
@@ -21,6 +21,7 @@ use crate::input::{
 use crate::library::{LibraryChange, LocalLibrary, StoredLibrary};
 use crate::ops::Ops;
 use crate::peers::{Peers, PeersChange};
+use crate::quiet::Quiet;
 use crate::report::{ErrorClass, Report};
 use crate::time::Instant;
 use crate::transfers;
@@ -30,11 +31,6 @@ use crate::view::Shown;
 pub const FULL_SCAN_EVERY: Duration = Duration::from_secs(300);
 /// How long changes of the library are gathered before they are pushed: a folder copied in touches many games at once.
 const PUSH_AFTER: Duration = Duration::from_millis(200);
-
-/// How long a game's folder must have been left alone before it is read, and how long it is waited for at most: while
-/// somebody copies a game in, every look would find another.
-const QUIET_FOR: Duration = Duration::from_millis(500);
-const STIRRED_FOR: Duration = Duration::from_secs(10);
 
 /// What the engine is told once, at start.
 #[derive(Debug)]
@@ -64,8 +60,8 @@ pub struct Engine {
     /// Entries whose folder is being looked at, by the command that asked.
     pub(crate) adding: BTreeMap<CommandId, CatalogEntry>,
     gate: ScanGate,
-    /// Games whose folder is being changed: since when, and when last.
-    stirred: BTreeMap<GameId, (Instant, Instant)>,
+    /// Games whose folder is being changed.
+    quiet: Quiet,
     /// What is wrong at present, by game and code.
     pub(crate) problems: BTreeMap<(Option<GameId>, String), Report>,
     push_at: Option<Instant>,
@@ -87,7 +83,7 @@ impl Engine {
                 problems.insert((None, error.code.clone()), error);
             }
         }
-        Self {
+        let mut engine = Self {
             me: setup.me,
             name: setup.name,
             listen: None,
@@ -97,7 +93,7 @@ impl Engine {
             ops: Ops::new(setup.resumable),
             adding: BTreeMap::new(),
             gate: ScanGate::new(),
-            stirred: BTreeMap::new(),
+            quiet: Quiet::default(),
             problems,
             push_at: None,
             full_scan_at: None,
@@ -105,7 +101,10 @@ impl Engine {
             started: false,
             scanned_once: false,
             shown: Shown::default(),
-        }
+        };
+        // What lies there unfinished is shown from the first.
+        engine.show();
+        engine
     }
 
     /// Takes in one input. The effects are to be carried out in order; `Persist` is durable before any later one runs.
@@ -134,7 +133,7 @@ impl Engine {
             Input::CatalogSaved(saved) => self.catalog_saved(now, saved, &mut fx),
             Input::CatalogPrepared(id, prepared) => self.catalog_prepared(id, prepared, &mut fx),
             Input::Hashed(ended) => self.hashed(now, ended, &mut fx),
-            Input::Op(op, input) => self.op(op, input, &mut fx),
+            Input::Op(op, input) => self.op(now, op, input, &mut fx),
             Input::Probed(id, results) => fx.push(Effect::Reply(id, Ok(Reply::Probed { results }))),
             Input::Deadline => {}
         }
@@ -149,7 +148,7 @@ impl Engine {
         [
             self.push_at.map(|at| (at, "push library")),
             self.full_scan_at.map(|at| (at, "full scan")),
-            self.stirred.values().map(quiet_at).min().map(|at| (at, "read a game")),
+            self.quiet.next_deadline(|g| !self.gate.is_waiting_for(g)).map(|at| (at, "a folder at rest")),
             self.peers.next_deadline(),
         ]
         .into_iter()
@@ -285,7 +284,11 @@ impl Engine {
 
     fn watched(&mut self, now: Instant, seen: Watched, fx: &mut Vec<Effect>) {
         match seen {
-            Watched::Game(game) => self.stir(now, &game),
+            Watched::Game(game) => {
+                if self.stir(now, &game) {
+                    self.refresh(now, BTreeSet::from([game]), false, fx);
+                }
+            }
             Watched::Catalog => self.read_catalog(fx),
             Watched::Everything => {
                 self.start_full_scan(fx);
@@ -296,23 +299,30 @@ impl Engine {
     }
 
     /// Has a game's folder read once it is quiet. The changes that an operation makes are read when it settles.
-    pub(crate) fn stir(&mut self, now: Instant, game: &GameId) {
-        if self.ops.of_game(game).is_none_or(|op| op.outcome.is_some()) {
-            self.stirred.entry(game.clone()).or_insert((now, now)).1 = now;
+    /// Returns whether the game is not offered from here on, which it was.
+    pub(crate) fn stir(&mut self, now: Instant, game: &GameId) -> bool {
+        let op = self.ops.of_game(game);
+        if op.is_some_and(|op| op.outcome.is_none()) {
+            return false;
         }
+        let was_held = self.quiet.is_held(game);
+        // What was read whole is another game only when a look says so; of anything else nobody knows whether it is
+        // all there. What an operation leaves behind is whole, or not downloaded.
+        let hold = op.is_none() && self.games.facts(game).is_none_or(|f| !f.downloaded || f.content_hash.is_none());
+        self.quiet.changed(now, game, hold);
+        hold && !was_held
     }
 
     pub(crate) fn start_scan(&mut self, game: &GameId, fx: &mut Vec<Effect>) {
         // An operation whose work is over waits for just such a scan.
         let active = self.ops.of_game(game).is_some_and(|op| op.outcome.is_none());
-        self.stirred.remove(game);
+        self.quiet.read(game);
         let start = self.gate.changed(game, active);
         push_scans(start, fx);
     }
 
     pub(crate) fn start_full_scan(&mut self, fx: &mut Vec<Effect>) {
-        // What was still being changed is stirred again by the next change.
-        self.stirred.clear();
+        self.quiet.read_all();
         let start = self.gate.full_changed();
         push_scans(start, fx);
     }
@@ -352,7 +362,11 @@ impl Engine {
                 touched = scanned.walked.into_iter().filter(|g| found.contains_key(g)).collect();
                 touched.retain(|g| self.ops.of_game(g).is_none());
                 let read: Vec<GameId> = found.keys().cloned().collect();
-                touched.extend(self.games.scanned(scanned.scope.as_ref(), found));
+                let others = self.games.scanned(scanned.scope.as_ref(), found);
+                for game in others.iter().filter(|g| self.ops.of_game(g).is_none()) {
+                    self.quiet.found_other(game);
+                }
+                touched.extend(others);
                 for game in read {
                     self.game_is_sound(&game);
                 }
@@ -386,7 +400,7 @@ impl Engine {
             let listen_addr = self.listen.map(|a| a.to_string()).unwrap_or_default();
             fx.push(Effect::Emit(PeerEvent::Started { peer: self.me, listen_addr }));
             fx.push(Effect::Announce);
-            self.resume_all(fx);
+            self.resume_all(now, fx);
         }
     }
 
@@ -409,6 +423,15 @@ impl Engine {
         }
     }
 
+    /// What keeps a game from being offered, whatever its folder says.
+    pub(crate) fn standing(&self, game: &GameId) -> Standing {
+        match self.ops.kind_of(game) {
+            Some(kind) => Standing::Active(kind),
+            None if self.quiet.is_held(game) => Standing::Stirred,
+            None => Standing::Free,
+        }
+    }
+
     /// Makes the library say what the games are: persists, announces and pushes when something differs. With
     /// `reindex` the index entries of these games are stored too.
     pub(crate) fn refresh(&mut self, now: Instant, games: BTreeSet<GameId>, reindex: bool, fx: &mut Vec<Effect>) {
@@ -418,7 +441,7 @@ impl Engine {
             return;
         }
         let seen: BTreeMap<GameId, Option<GameSummary>> =
-            games.iter().map(|g| (g.clone(), self.games.summary(g, self.ops.kind_of(g)))).collect();
+            games.iter().map(|g| (g.clone(), self.games.summary(g, self.standing(g)))).collect();
         let change = self.library.propose(&seen);
         let (index, gone) = if reindex {
             games.into_iter().partition(|g| self.games.facts(g).is_some())
@@ -461,11 +484,12 @@ impl Engine {
             self.start_full_scan(fx);
             self.read_catalog(fx);
         }
-        let quiet: Vec<GameId> =
-            self.stirred.iter().filter(|(_, s)| quiet_at(s) <= now).map(|(g, _)| g.clone()).collect();
-        for game in quiet {
+        for game in self.quiet.to_read(now) {
             self.start_scan(&game, fx);
         }
+        let gate = &self.gate;
+        let settled = self.quiet.settle(now, |g| !gate.is_waiting_for(g));
+        self.refresh(now, settled.into_iter().collect(), false, fx);
         let mine = self.hello();
         let changes = self.peers.due(now, &mine, fx);
         self.peers_changed(&changes, fx);
@@ -503,8 +527,8 @@ impl Engine {
             fx.push(Effect::HoldHashing(hold));
         }
         if !hold && self.started {
-            let ops = &self.ops;
-            let games = self.games.next_to_hash(|g| ops.of_game(g).is_some());
+            let (ops, quiet) = (&self.ops, &self.quiet);
+            let games = self.games.next_to_hash(|g| ops.of_game(g).is_some() || quiet.is_held(g));
             if !games.is_empty() {
                 fx.push(Effect::Hash(games));
             }
@@ -552,9 +576,4 @@ fn push_scans(starts: impl IntoIterator<Item = StartScan>, fx: &mut Vec<Effect>)
         StartScan::Full => Effect::Scan(None),
         StartScan::Game(game) => Effect::Scan(Some(game)),
     }));
-}
-
-/// When a folder that is being changed is read all the same.
-fn quiet_at((since, last): &(Instant, Instant)) -> Instant {
-    (*last + QUIET_FOR).min(*since + STIRRED_FOR)
 }

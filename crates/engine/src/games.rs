@@ -18,6 +18,17 @@ pub const HASH_BATCH_GAMES: usize = 256;
 /// Bytes beside `HASH_BATCH_GAMES`; a game larger than that goes alone.
 pub const HASH_BATCH_BYTES: u64 = 64 << 20;
 
+/// What keeps a game from being offered, whatever its folder says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing.
+    Free,
+    /// Somebody is changing its folder.
+    Stirred,
+    /// An operation is active on it.
+    Active(OperationKind),
+}
+
 /// What is next for a game that was hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HashEnd {
@@ -82,11 +93,11 @@ impl Games {
         self.catalog.entries().get(game).map_or_else(|| game.to_string(), |e| e.name.clone())
     }
 
-    /// The line of the library for a game, or `None` when it is not listed. `active` is the operation on it.
+    /// The line of the library for a game, or `None` when it is not listed.
     #[must_use]
-    pub fn summary(&self, game: &GameId, active: Option<OperationKind>) -> Option<GameSummary> {
+    pub fn summary(&self, game: &GameId, standing: Standing) -> Option<GameSummary> {
         let facts = self.facts.get(game)?;
-        if !facts.downloaded && !facts.installed && active != Some(OperationKind::Download) {
+        if !facts.downloaded && !facts.installed && standing != Standing::Active(OperationKind::Download) {
             return None;
         }
         Some(GameSummary {
@@ -98,18 +109,18 @@ impl Games {
             installed: facts.installed,
             manifest_hash: facts.manifest_hash,
             content_hash: facts.content_hash,
-            availability: self.availability(game, active),
+            availability: self.availability(game, standing),
         })
     }
 
     /// Whether a game can be had from here.
     #[must_use]
-    pub fn availability(&self, game: &GameId, active: Option<OperationKind>) -> Availability {
-        match active {
-            Some(OperationKind::Download) => Availability::Downloading,
-            Some(OperationKind::Remove | OperationKind::Verify) => Availability::LocalOnly,
-            None if self.in_catalog(game) && self.facts.get(game).is_some_and(|f| f.downloaded) => Availability::Ready,
-            None => Availability::LocalOnly,
+    pub fn availability(&self, game: &GameId, standing: Standing) -> Availability {
+        let is_offered = self.in_catalog(game) && self.facts.get(game).is_some_and(|f| f.downloaded);
+        match standing {
+            Standing::Active(OperationKind::Download) => Availability::Downloading,
+            Standing::Free if is_offered => Availability::Ready,
+            _ => Availability::LocalOnly,
         }
     }
 

@@ -209,6 +209,8 @@ pub enum OpInput {
     SourceDropped(PeerId, Report),
     /// It has no usable source and waits for `SetSources`.
     Starved(Report),
+    /// Every byte is here and durable: it waits for `Effect::Commit` or `Effect::Cancel`, whichever comes.
+    Ready,
     /// It is over.
     Finished(OpOutcome),
 }
@@ -311,6 +313,8 @@ pub enum Effect {
     SetSources(OpId, Vec<(PeerId, ConnId)>),
     /// Stop an operation at once; it sweeps and then reports.
     Cancel(OpId),
+    /// Let an operation that is `Ready` put the game in place. From here on no `Cancel` follows.
+    Commit(OpId),
     /// Ask these peers to dial back, and dial them.
     Probe(CommandId, Vec<ProbeTarget>),
     /// Answer a command.

@@ -124,6 +124,31 @@ pub fn learned_content(target: &Target, source: PeerId, offers: &[Offer<'_>]) ->
         .and_then(|o| o.game.content_hash)
 }
 
+/// Why a download of this content stands still when nobody can give it, in the words that help most: what is offered
+/// in its place, if anything is.
+#[must_use]
+pub fn why_waiting(target: &Target, offers: &[Offer<'_>]) -> Report {
+    let game = &target.game;
+    let what = format!("{game} {}", shown(&target.version));
+    let listed: Vec<_> = offers.iter().filter(|o| o.game.id == *game).collect();
+    let is_same = |o: &&&Offer<'_>| o.game.manifest_hash == target.manifest_hash;
+    let others = listed.iter().filter(|o| o.game.availability == Availability::Ready && !is_same(o));
+    let other = others.map(|o| &o.game.eti_version).max_by(|a, b| compare_versions(a, b));
+    let report = |text: String| Report::new(ErrorClass::Unreachable, "no_source", text).retryable();
+    match other {
+        _ if listed.iter().any(|o| is_same(&o)) => report(format!("whoever holds {what} cannot give it at present"))
+            .hint(format!("it goes on by itself when one of them can; to give it up: `bonfire cancel {game}`")),
+        Some(version) => report(format!(
+            "nobody connected offers the {what} that was begun; {} is offered in its place",
+            if *version == target.version { "other content of that version".to_owned() } else { shown(version) },
+        ))
+        .hint(format!("to take what is offered: `bonfire cancel {game}`, then `bonfire get {game}`")),
+        None => report(format!("nobody connected has {what}")).hint(format!(
+            "it goes on by itself when somebody who has it comes; to give it up: `bonfire cancel {game}`"
+        )),
+    }
+}
+
 /// The content that all of these mean. A line without a content hash agrees with any that has the same file list.
 fn agree(game: &GameId, offers: &[&Offer<'_>]) -> Result<Target, Report> {
     let manifests: BTreeSet<_> = offers.iter().map(|o| o.game.manifest_hash).collect();

@@ -11,6 +11,7 @@ use crate::input::{OpId, OpOutcome, Resumable};
 use crate::offers::Target;
 use crate::report::{ErrorClass, Report};
 use crate::snapshot::{OperationKind, OperationView, Phase};
+use crate::time::Instant;
 
 /// An active operation.
 #[derive(Debug)]
@@ -29,10 +30,93 @@ pub struct Operation {
     pub only: Option<PeerId>,
     /// Whether a worker runs it.
     pub running: bool,
+    /// Whether the worker may put the game in place: from then on it cannot be cancelled.
+    pub committed: bool,
+    /// Whether the worker is one that only sweeps.
+    pub sweeping: bool,
     /// Why it stands still.
     pub error: Option<Report>,
+    /// Since when it has waited for a source.
+    pub waiting_since: Option<Instant>,
     /// How it ended, while the folder is read again.
     pub outcome: Option<OpOutcome>,
+}
+
+/// What a cancel does to an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CancelStep {
+    /// Nothing: it ends without the game anyway.
+    Join,
+    /// Its worker is told to stop and sweep.
+    Interrupt,
+    /// No worker runs: one is started that sweeps what lies on the disk.
+    Sweep,
+}
+
+impl Operation {
+    /// Notes that it stands still for want of a source.
+    pub fn wait(&mut self, now: Instant, why: Report) {
+        self.phase = Phase::Waiting;
+        self.error = Some(why);
+        self.waiting_since.get_or_insert(now);
+    }
+
+    /// Notes why it still waits. Returns whether that is news.
+    pub fn explain(&mut self, why: Report) -> bool {
+        let is_news = self.error.as_ref() != Some(&why);
+        self.error = Some(why);
+        is_news
+    }
+
+    /// Notes that it moves again, or stands still no longer.
+    pub fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.error = None;
+        self.waiting_since = None;
+    }
+
+    /// What a cancel that comes now does. Whoever is told that it is cancelled never hears that it was finished after
+    /// all; only of a game that is read and compared may the verdict come first, which changes nothing on the disk.
+    ///
+    /// # Errors
+    /// `not_cancellable` for a removal; `too_late` once the game is being put in place, or is there.
+    pub fn on_cancel(&self) -> Result<CancelStep, Report> {
+        let game = &self.game;
+        let too_late = |text: String| {
+            Report::new(ErrorClass::Refused, "too_late", text)
+                .hint(format!("when it is not wanted, take it away with `bonfire remove {game}`"))
+        };
+        if self.kind == OperationKind::Remove {
+            return Err(Report::new(
+                ErrorClass::Refused,
+                "not_cancellable",
+                format!("{game} is being removed, which cannot be stopped half way"),
+            ));
+        }
+        match &self.outcome {
+            Some(OpOutcome::Failed { resumable: true, .. }) if self.kind == OperationKind::Download => {
+                Ok(CancelStep::Sweep)
+            }
+            Some(OpOutcome::Swept { .. } | OpOutcome::Failed { .. }) => Ok(CancelStep::Join),
+            Some(_) => Err(too_late(format!("{game} was finished before it could be cancelled"))),
+            None if self.committed => {
+                Err(too_late(format!("every byte of {game} is here and it is being put in place")))
+            }
+            None if self.running && self.phase == Phase::Cancelling => Ok(CancelStep::Join),
+            None if self.running => Ok(CancelStep::Interrupt),
+            None => Ok(CancelStep::Sweep),
+        }
+    }
+
+    /// Whether a worker that ended so leaves behind what its cancel had promised to sweep: it failed at the moment at
+    /// which it was cancelled.
+    #[must_use]
+    pub fn owes_sweep(&self, outcome: &OpOutcome) -> bool {
+        self.kind == OperationKind::Download
+            && self.phase == Phase::Cancelling
+            && !self.sweeping
+            && matches!(outcome, OpOutcome::Failed { resumable: true, .. })
+    }
 }
 
 /// All active operations, and downloads that lie on the disk without one.
@@ -72,7 +156,10 @@ impl Ops {
                 sources: Vec::new(),
                 only: None,
                 running: false,
+                committed: false,
+                sweeping: false,
                 error: None,
+                waiting_since: None,
                 outcome: None,
             },
         );
@@ -167,6 +254,7 @@ impl Ops {
                 eta_ms: None,
                 sources: op.sources.clone(),
                 error: op.error.clone(),
+                waiting_since: op.waiting_since,
             })
             .collect()
     }

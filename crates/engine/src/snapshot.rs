@@ -6,7 +6,7 @@ use bonfire_proto::{Availability, ContentHash, Digest, GameId, LibraryEpoch, Man
 use serde::{Deserialize, Serialize};
 
 use crate::report::Report;
-use crate::time::UnixMillis;
+use crate::time::{Instant, UnixMillis};
 
 /// Everything a front end can show.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +80,10 @@ pub struct GameView {
     pub content_hash: Option<ContentHash>,
     /// What is wrong with it (links, illegal names, a sentinel that is a folder ..).
     pub problems: Vec<String>,
+    /// Version of a download or repair that was begun here and that nothing is working on: `get` goes on with it, `cancel`
+    /// sweeps it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unfinished: Option<String>,
 }
 
 /// Another peer.
@@ -185,4 +189,7 @@ pub struct OperationView {
     pub sources: Vec<PeerId>,
     /// Why it stands still, when it does.
     pub error: Option<Report>,
+    /// Since when it has waited for a source, in milliseconds after `NodeView::started_at`; absent while it moves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_since: Option<Instant>,
 }

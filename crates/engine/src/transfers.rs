@@ -10,7 +10,7 @@ use crate::engine::Engine;
 use crate::event::PeerEvent;
 use crate::input::{CommandId, ConnId, Effect, OpId, OpInput, OpOutcome, OpPlan, Resumable};
 use crate::offers::{self, Offer, Target};
-use crate::ops::Operation;
+use crate::ops::{CancelStep, Operation};
 use crate::report::{ErrorClass, Report};
 use crate::snapshot::{OperationKind, Phase};
 use crate::time::Instant;
@@ -84,19 +84,18 @@ impl Engine {
         }
         let id = self.ops.begin(OperationKind::Download, &game, Phase::Preparing)?;
         let sources = self.sources(&target, first);
+        let why = offers::why_waiting(&target, &self.offers(&game));
         if let Some(op) = self.ops.get_mut(id) {
             op.only = first.or(sources.first().map(|(p, _)| *p)).filter(|_| target.content_hash.is_none());
             op.target = Some(target.clone());
             op.sources = sources.iter().map(|(p, _)| *p).collect();
             op.running = !sources.is_empty();
             if sources.is_empty() {
-                op.phase = Phase::Waiting;
-                op.error = Some(no_source(&game));
+                op.wait(now, why.clone());
             }
         }
         if sources.is_empty() {
-            let error = no_source(&game);
-            fx.push(Effect::Emit(PeerEvent::DownloadPaused { op: id.0, game: game.clone(), error }));
+            fx.push(Effect::Emit(PeerEvent::DownloadPaused { op: id.0, game: game.clone(), error: why }));
         } else {
             self.ops.forget(&game);
             fx.push(Effect::Start(id, OpPlan::Download { target, sources, resume }));
@@ -107,13 +106,13 @@ impl Engine {
     }
 
     /// Goes on with every download that lies on the disk; those without a source wait for one.
-    pub(crate) fn resume_all(&mut self, fx: &mut Vec<Effect>) {
+    pub(crate) fn resume_all(&mut self, now: Instant, fx: &mut Vec<Effect>) {
         for (game, Resumable { target }) in self.ops.resumables() {
             let Ok(id) = self.ops.begin(OperationKind::Download, &game, Phase::Waiting) else { continue };
-            let error = no_source(&game);
+            let error = offers::why_waiting(&target, &self.offers(&game));
             if let Some(op) = self.ops.get_mut(id) {
                 op.target = Some(target);
-                op.error = Some(error.clone());
+                op.wait(now, error.clone());
             }
             fx.push(Effect::Emit(PeerEvent::DownloadPaused { op: id.0, game, error }));
         }
@@ -138,35 +137,35 @@ impl Engine {
             }
         };
         let Some(op) = self.ops.get_mut(id) else { return Ok(id) };
-        match (op.kind, op.phase) {
-            // Over already, or already being cancelled: joining it is all there is to do.
-            (_, Phase::Settling) => return Ok(id),
-            (_, Phase::Cancelling) if op.running => return Ok(id),
-            (OperationKind::Remove, _) => {
-                return Err(Report::new(
-                    ErrorClass::Refused,
-                    "not_cancellable",
-                    format!("{game} is being removed, which cannot be stopped half way"),
-                ));
-            }
-            (OperationKind::Download | OperationKind::Verify, _) => {}
+        let step = op.on_cancel()?;
+        if step == CancelStep::Join {
+            return Ok(id);
         }
         op.phase = Phase::Cancelling;
         op.error = None;
-        if op.running {
+        op.waiting_since = None;
+        op.outcome = None;
+        if step == CancelStep::Interrupt {
             fx.push(Effect::Cancel(id));
         } else {
-            op.running = true;
             let swept = self.ops.forget(game).map(|r| r.target);
             if let Some(op) = self.ops.get_mut(id) {
                 // A sweep that fails leaves it where it was.
                 op.target = op.target.take().or(swept);
             }
-            fx.push(Effect::Start(id, OpPlan::Discard { game: game.clone() }));
+            self.start_sweep(id, fx);
         }
         self.ops_changed(fx);
         self.refresh(now, BTreeSet::from([game.clone()]), false, fx);
         Ok(id)
+    }
+
+    fn start_sweep(&mut self, id: OpId, fx: &mut Vec<Effect>) {
+        if let Some(op) = self.ops.get_mut(id) {
+            op.running = true;
+            op.sweeping = true;
+            fx.push(Effect::Start(id, OpPlan::Discard { game: op.game.clone() }));
+        }
     }
 
     fn remove(&mut self, now: Instant, game: &GameId, fx: &mut Vec<Effect>) -> Result<OpId, Report> {
@@ -239,14 +238,13 @@ impl Engine {
         Ok(())
     }
 
-    pub(crate) fn op(&mut self, id: OpId, input: OpInput, fx: &mut Vec<Effect>) {
+    pub(crate) fn op(&mut self, now: Instant, id: OpId, input: OpInput, fx: &mut Vec<Effect>) {
         let Some(op) = self.ops.get_mut(id) else { return };
         let game = op.game.clone();
         match input {
             OpInput::Phase(phase) => {
                 if op.phase != Phase::Cancelling && op.phase != Phase::Settling && op.phase != phase {
-                    op.phase = phase;
-                    op.error = None;
+                    op.enter(phase);
                     self.ops_changed(fx);
                 }
             }
@@ -255,11 +253,24 @@ impl Engine {
             }
             OpInput::Starved(error) => {
                 if op.phase != Phase::Cancelling && op.phase != Phase::Settling {
-                    op.phase = Phase::Waiting;
-                    op.error = Some(error.clone());
+                    let (target, only) = (op.target.clone(), op.only);
+                    let error = target.and_then(|t| self.why_waiting(&t, only)).unwrap_or(error);
+                    if let Some(op) = self.ops.get_mut(id) {
+                        op.wait(now, error.clone());
+                    }
                     fx.push(Effect::Emit(PeerEvent::DownloadPaused { op: id.0, game, error }));
                     self.ops_changed(fx);
                 }
+            }
+            OpInput::Ready => {
+                // A cancel that came before is on its way to the worker, and sweeps.
+                if op.phase != Phase::Cancelling && op.phase != Phase::Settling {
+                    op.committed = true;
+                    fx.push(Effect::Commit(id));
+                }
+            }
+            OpInput::Finished(outcome) if op.owes_sweep(&outcome) => {
+                self.start_sweep(id, fx);
             }
             OpInput::Finished(outcome) => {
                 op.running = false;
@@ -294,22 +305,29 @@ impl Engine {
             }
             let sources = self.sources(&target, only);
             let peers: Vec<PeerId> = sources.iter().map(|(p, _)| *p).collect();
+            let why = self.why_waiting(&target, only);
             let Some(op) = self.ops.get_mut(id) else { continue };
             if op.running {
                 // The connection behind a source may be another one, so the worker is told even when the peers are
                 // the same.
                 changed |= op.sources != peers;
                 op.sources = peers;
+                if let Some(why) = why
+                    && op.phase == Phase::Waiting
+                {
+                    changed |= op.explain(why);
+                }
                 fx.push(Effect::SetSources(id, sources));
             } else if op.kind == OperationKind::Download && !sources.is_empty() {
                 op.running = true;
-                op.phase = Phase::Preparing;
-                op.error = None;
+                op.enter(Phase::Preparing);
                 op.only = peers.first().copied().filter(|_| target.content_hash.is_none());
                 op.sources = peers;
                 let resume = self.ops.forget(&target.game).is_some();
                 fx.push(Effect::Start(id, OpPlan::Download { target, sources, resume }));
                 changed = true;
+            } else if let Some(why) = why {
+                changed |= op.explain(why);
             }
         }
         if changed {
@@ -323,6 +341,11 @@ impl Engine {
             .filter(|(_, p)| p.link.is_some())
             .filter_map(|(peer, p)| p.library.get(game).map(|g| Offer { peer: *peer, game: g }))
             .collect()
+    }
+
+    /// Why nobody can give a content at present; `None` when somebody should.
+    fn why_waiting(&self, target: &Target, only: Option<PeerId>) -> Option<Report> {
+        self.sources(target, only).is_empty().then(|| offers::why_waiting(target, &self.offers(&target.game)))
     }
 
     /// Who can give a content, with its connection; with `only`, nobody else while the content is not hashed.
@@ -341,18 +364,12 @@ impl Engine {
 
     /// Availability of a game as told to others.
     pub(crate) fn availability(&self, game: &GameId) -> Availability {
-        self.games.availability(game, self.ops.kind_of(game))
+        self.games.availability(game, self.standing(game))
     }
 }
 
 fn same_content(a: &Target, b: &Target) -> bool {
     a.manifest_hash == b.manifest_hash && (a.content_hash == b.content_hash || a.content_hash.is_none())
-}
-
-fn no_source(game: &GameId) -> Report {
-    Report::new(ErrorClass::Unreachable, "no_source", format!("no connected peer offers {game} at present"))
-        .hint("it goes on by itself as soon as one does")
-        .retryable()
 }
 
 /// What an ended operation is told as.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bonfire_proto::{GameId, PeerId};
 
 use crate::engine::Engine;
+use crate::games::Standing;
 use crate::input::ConnId;
 use crate::serving::{Servable, Serving, ServingView};
 use crate::snapshot::{GameView, NodeView, OperationKind, PeerView, Snapshot};
@@ -18,8 +19,9 @@ pub(crate) struct Shown {
     games: BTreeMap<GameId, Arc<GameView>>,
     stale: BTreeSet<GameId>,
     unserved: BTreeSet<GameId>,
-    /// What was under way when the views were last made: it decides what can be had and is served.
-    active: BTreeMap<GameId, OperationKind>,
+    /// What was under way when the views were last made, and what lay there unfinished: that decides what is listed, can
+    /// be had and is served.
+    active: BTreeMap<GameId, (Option<OperationKind>, Option<String>)>,
 }
 
 impl Shown {
@@ -36,7 +38,7 @@ impl Engine {
         Snapshot {
             seq,
             me,
-            games: self.shown.list(|| self.games.ids().iter().map(|id| self.game_view(id)).collect()),
+            games: self.shown.list(|| self.listed().iter().map(|id| self.game_view(id)).collect()),
             peers: self.peers.iter().map(|(id, p)| peer_view(now, *id, p)).collect(),
             operations: self.ops.views(),
             problems: self.problems.values().cloned().collect(),
@@ -65,7 +67,7 @@ impl Engine {
         let facts = self.games.facts(id)?;
         Some(if !self.games.in_catalog(id) {
             Serving::Hidden
-        } else if self.ops.of_game(id).is_some() {
+        } else if self.standing(id) != Standing::Free {
             Serving::Busy
         } else if !facts.downloaded {
             Serving::NotDownloaded
@@ -85,7 +87,11 @@ impl Engine {
 
     /// Makes the views of the games that were touched.
     pub(crate) fn show(&mut self) {
-        let active: BTreeMap<_, _> = self.ops.iter().map(|(_, op)| (op.game.clone(), op.kind)).collect();
+        let unfinished = self.ops.resumables().into_iter().map(|(game, r)| (game, (None, Some(r.target.version))));
+        let mut active: BTreeMap<_, _> = unfinished.collect();
+        for (_, op) in self.ops.iter() {
+            active.entry(op.game.clone()).or_insert((None, None)).0 = Some(op.kind);
+        }
         if active != self.shown.active {
             let before = std::mem::replace(&mut self.shown.active, active);
             let now = &self.shown.active;
@@ -93,7 +99,7 @@ impl Engine {
             self.shown.stale.extend(differs.cloned().collect::<Vec<_>>());
         }
         for id in std::mem::take(&mut self.shown.stale) {
-            if self.games.facts(&id).is_some() || self.games.in_catalog(&id) {
+            if self.games.facts(&id).is_some() || self.games.in_catalog(&id) || self.ops.resumable(&id).is_some() {
                 self.shown.games.insert(id.clone(), Arc::new(self.game_view(&id)));
             } else {
                 self.shown.games.remove(&id);
@@ -106,6 +112,13 @@ impl Engine {
     #[must_use]
     pub fn link_of(&self, peer: &PeerId) -> Option<ConnId> {
         self.peers.get(peer)?.link.map(|l| l.conn)
+    }
+
+    /// Every game of which there is something to show.
+    fn listed(&self) -> BTreeSet<GameId> {
+        let mut ids = self.games.ids();
+        ids.extend(self.ops.resumables().into_iter().map(|(game, _)| game));
+        ids
     }
 
     fn game_view(&self, id: &GameId) -> GameView {
@@ -123,6 +136,10 @@ impl Engine {
             manifest_hash: facts.map(|f| f.manifest_hash),
             content_hash: facts.and_then(|f| f.content_hash),
             problems: facts.map(|f| f.problems.clone()).unwrap_or_default(),
+            unfinished: match self.ops.of_game(id) {
+                Some(_) => None,
+                None => self.ops.resumable(id).map(|r| r.target.version.clone()),
+            },
         }
     }
 }

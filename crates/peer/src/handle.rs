@@ -40,7 +40,7 @@ pub struct PeerHandle {
     pub(crate) events: broadcast::Sender<EventRecord>,
     /// A receiver from before the first event, for the first who asks.
     pub(crate) first: Arc<Mutex<Option<broadcast::Receiver<EventRecord>>>>,
-    pub(crate) stopped: watch::Receiver<bool>,
+    pub(crate) stopped: watch::Receiver<Option<Result<(), Report>>>,
 }
 
 impl PeerHandle {
@@ -70,10 +70,14 @@ impl PeerHandle {
     }
 
     /// Resolves when the peer has stopped and released everything.
-    pub async fn stopped(&self) {
+    ///
+    /// # Errors
+    /// Why it stopped, when nobody asked for it: its state could not be made durable, or a bug.
+    pub async fn stopped(&self) -> Result<(), Report> {
         let mut stopped = self.stopped.clone();
-        // The sender goes only with the task, so an error means stopped, too.
-        let ended = stopped.wait_for(|s| *s).await.is_ok();
-        tracing::trace!("stopped in order: {ended}");
+        // The sender goes with the task alone; without a last word it panicked.
+        let broke = || Report::new(ErrorClass::Bug, "bug", "the peer broke off; the log says where");
+        let last = stopped.wait_for(Option::is_some).await.map_err(|_| broke())?;
+        last.clone().unwrap_or(Ok(()))
     }
 }

@@ -22,6 +22,7 @@ pub(crate) struct Run {
     game: GameId,
     cancel: CancellationToken,
     stop: CancellationToken,
+    commit: CancellationToken,
     sources: watch::Sender<Vec<(PeerId, Connection)>>,
     progress: Arc<Progress>,
     speed: Speed,
@@ -30,12 +31,19 @@ pub(crate) struct Run {
 impl Run {
     /// An operation that is about to begin, and what its worker is steered by.
     pub(crate) fn new(op: OpId, game: GameId, sources: Vec<(PeerId, Connection)>) -> (Self, Steer) {
-        let cancel = CancellationToken::new();
+        let (cancel, commit) = (CancellationToken::new(), CancellationToken::new());
         let progress = Arc::new(Progress::default());
         let (tell, sources) = watch::channel(sources);
         let stop = CancellationToken::new();
-        let steer = Steer { op, cancel: cancel.clone(), stop: stop.clone(), sources, progress: progress.clone() };
-        (Self { game, cancel, stop, sources: tell, progress, speed: Speed::default() }, steer)
+        let steer = Steer {
+            op,
+            cancel: cancel.clone(),
+            stop: stop.clone(),
+            commit: commit.clone(),
+            sources,
+            progress: progress.clone(),
+        };
+        (Self { game, cancel, stop, commit, sources: tell, progress, speed: Speed::default() }, steer)
     }
 }
 
@@ -67,6 +75,13 @@ impl Running {
     pub(crate) fn cancel(&self, op: OpId) {
         if let Some((run, _)) = self.0.get(&op) {
             run.cancel.cancel();
+        }
+    }
+
+    /// Lets a worker put the game in place; it is not cancelled after that.
+    pub(crate) fn commit(&self, op: OpId) {
+        if let Some((run, _)) = self.0.get(&op) {
+            run.commit.cancel();
         }
     }
 

@@ -149,7 +149,7 @@ pub async fn start_on(config: PeerConfig, platform: Platform) -> Result<PeerHand
     let (events_tx, events) = mpsc::channel(EVENTS);
     let (commands_tx, commands) = mpsc::channel(COMMANDS);
     let (told, first_events) = broadcast::channel(TOLD);
-    let (stopped_tx, stopped) = watch::channel(false);
+    let (stopped_tx, stopped) = watch::channel(None);
     let mut resumable = std::collections::BTreeMap::new();
     let mut problems = Vec::new();
     if let Claimed::Unwritable(error) = &claimed {
@@ -220,10 +220,10 @@ pub async fn start_on(config: PeerConfig, platform: Platform) -> Result<PeerHand
         state: State::telling(problems),
     };
     tokio::spawn(async move {
-        task.run(commands, events).await;
+        let fault = task.run(commands, events).await;
         drop(watcher);
         drop(claimed);
-        stopped_tx.send_replace(true);
+        stopped_tx.send_replace(Some(fault.map_or(Ok(()), Err)));
     });
     Ok(handle)
 }

@@ -82,6 +82,8 @@ pub(crate) struct State {
     problems: Vec<PeerEvent>,
     pages: library::Pages,
     stop: bool,
+    /// Why it stops, when nobody asked for it.
+    fault: Option<Report>,
 }
 
 impl State {
@@ -92,8 +94,12 @@ impl State {
 }
 
 impl Task {
-    /// Runs until told to stop. `Listening` is the first input.
-    pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<PeerCommand>, mut events: mpsc::Receiver<Event>) {
+    /// Runs until told to stop; the fault when it stopped because of one. `Listening` is the first input.
+    pub(crate) async fn run(
+        mut self,
+        mut commands: mpsc::Receiver<PeerCommand>,
+        mut events: mpsc::Receiver<Event>,
+    ) -> Option<Report> {
         let accepting = tokio::spawn(conns::accept(self.endpoint.clone(), self.events.clone()));
         for problem in std::mem::take(&mut self.state.problems) {
             self.tell(problem);
@@ -125,7 +131,9 @@ impl Task {
         }
         // Nobody takes in any more what workers have to say; they must not wait for it.
         drop(events);
+        let fault = self.state.fault.take();
         self.shut_down(accepting).await;
+        fault
     }
 
     async fn event(&mut self, event: Event) {
@@ -186,7 +194,8 @@ impl Task {
             }
             if let Err(error) = self.carry_out(effect).await {
                 tracing::error!("state cannot be made durable, stopping: {error}");
-                self.tell(PeerEvent::ProblemFound { game: None, error });
+                self.tell(PeerEvent::ProblemFound { game: None, error: error.clone() });
+                self.state.fault = Some(error);
                 self.state.stop = true;
                 return;
             }
@@ -244,6 +253,7 @@ impl Task {
             Effect::Start(op, plan) => self.start(op, plan),
             Effect::SetSources(op, sources) => self.state.running.set_sources(op, resolve(&self.conns, &sources)),
             Effect::Cancel(op) => self.state.running.cancel(op),
+            Effect::Commit(op) => self.state.running.commit(op),
             Effect::Probe(command, targets) => {
                 let targets = targets.into_iter().filter_map(|t| Some((self.conns.get(t.conn)?.clone(), t))).collect();
                 let endpoint = self.endpoint.clone();

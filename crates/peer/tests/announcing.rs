@@ -61,5 +61,5 @@ async fn an_announcement_carries_a_neutral_label_and_never_the_name() {
     assert!(announcement.hostname.len() <= 63, "it has to fit a DNS label");
     assert!(!format!("{announcement:?}").contains("Anna"));
     handle.send(Command::Peer(NodeCommand::ShutDown)).await.unwrap();
-    timeout(WITHIN, handle.stopped()).await.unwrap();
+    timeout(WITHIN, handle.stopped()).await.unwrap().unwrap();
 }

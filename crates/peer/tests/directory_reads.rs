@@ -139,7 +139,7 @@ async fn watches_are_placed(dir: &Path, handle: &PeerHandle) {
 
 async fn stop(handle: PeerHandle) {
     handle.send(Command::Peer(NodeCommand::ShutDown)).await.unwrap();
-    timeout(WITHIN, handle.stopped()).await.unwrap();
+    timeout(WITHIN, handle.stopped()).await.unwrap().unwrap();
 }
 
 /// How often folders within game roots were listed, those of the last game left out.

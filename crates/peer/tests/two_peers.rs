@@ -81,7 +81,7 @@ impl Seat {
 
     async fn stop(self) -> TempDir {
         self.handle.send(Command::Peer(NodeCommand::ShutDown)).await.unwrap();
-        timeout(WITHIN, self.handle.stopped()).await.unwrap();
+        timeout(WITHIN, self.handle.stopped()).await.unwrap().unwrap();
         self.dir
     }
 }

@@ -39,6 +39,36 @@ fn cancel_while_connecting() {
 }
 
 #[test]
+fn cancel_while_a_source_is_dialled() {
+    let Some(room) = Room::new("cancel-dialled") else { return };
+    let mut a = room.seat("a");
+    a.add_game(&Recipe::new("doom", 32));
+    a.link.shape(100);
+    a.set_arguments(&["--no-mdns"]).start();
+    let mut b = room.seat("b");
+    let addr = a.addr().to_string();
+    b.set_arguments(&["--no-mdns", "--peer", &addr]).start();
+    b.sees_game(&a, "doom");
+    b.get("doom");
+    b.downloaded_at_least("doom", 5 * MIB);
+    b.kill9();
+    // From here on a hears nothing, and nobody tells b so: its dials get no answer.
+    a.link.lose(100);
+    b.start();
+    let waiting = b.until("the download waits", SOON, || b.operation("doom").filter(|o| o["phase"] == "waiting"));
+    assert!(waiting["waiting_since"].is_u64(), "{waiting}");
+    b.until("a dial is under way", SOON, || (a.link.lost() > 0).then_some(()));
+    let took = cancel_and_settle(&mut b, "doom");
+    assert!(took < AT_ONCE, "{took:?}");
+    b.holds_nothing("doom");
+    // Nor does it come back with the source.
+    a.link.lose(0);
+    b.sees_game(&a, "doom");
+    b.idle();
+    b.holds_nothing("doom");
+}
+
+#[test]
 fn cancel_at_any_point() {
     let Some(room) = Room::new("cancel-points") else { return };
     let mut a = room.seat("a");
@@ -101,17 +131,21 @@ fn cancel_just_before_commit() {
                     && e["operations"].as_array().unwrap().iter().any(|o| o["phase"] == "committing")
             });
         }
-        // Too late is an answer as well: then there is nothing to cancel any more.
+        // Too late is an answer as well, and then it is the truth.
         let answer = b.cancel("doom");
         let ended = b.expect("an end", LONG, |e| {
             e["game"] == "doom" && (e["type"] == "download_finished" || e["type"] == "download_cancelled")
         });
         b.idle();
         if ended["type"] == "download_finished" {
+            let refused = answer.expect_err("who is told that it is cancelled does not get it");
+            assert!(refused["code"] == "too_late" || refused["code"] == "nothing_active", "{refused}");
             b.holds_same("doom", &a);
             b.mark();
             let removed = b.cli(&["remove", "doom"]);
-            assert_eq!(removed.code, 0, "{removed:?}");
+            assert_eq!(removed.code, 0, "{removed:?}\n{}", b.log().describe());
+            // Its events must not be taken for those of the next round.
+            b.expect_game("game_removed", "doom", SOON);
         } else {
             won += 1;
             assert!(answer.is_ok(), "{answer:?}");

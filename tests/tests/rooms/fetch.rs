@@ -131,6 +131,42 @@ fn the_only_source_dies_and_returns() {
 }
 
 #[test]
+fn a_download_that_nobody_can_finish_says_so() {
+    let Some(room) = Room::new("nobody") else { return };
+    let mut a = room.seat("a");
+    a.add_game(&Recipe::new("doom", 32));
+    a.link.shape(100);
+    a.start();
+    let mut b = room.peer("b");
+    b.sees_hashed(&a, "doom");
+    b.get("doom");
+    b.downloaded_at_least("doom", 5 * MIB);
+    a.terminate();
+    b.expect_game("download_paused", "doom", LONG);
+    // The only source comes back with another version.
+    std::fs::remove_dir_all(a.root("doom")).unwrap();
+    Recipe::new("doom", 8).version("2").seed(2).write(&a.games);
+    a.link.unshape();
+    a.start();
+    b.sees_hashed(&a, "doom");
+    let waiting = b.until("it says what is offered", SOON, || {
+        b.operation("doom").filter(|o| o["error"]["message"].as_str().is_some_and(|m| m.contains("version 2")))
+    });
+    assert_eq!(waiting["phase"], "waiting");
+    assert!(waiting["waiting_since"].is_u64(), "{waiting}");
+    let status = b.text_cli(&["status"], SOON).stdout;
+    assert!(status.contains("waiting for a peer that can give it for"), "{status}");
+    assert!(status.contains("bonfire cancel doom"), "says what to do: {status}");
+    let left = b.cli(&["get", "doom", "--no-wait"]);
+    assert_eq!(left.code, 1, "{left:?}");
+    let cancelled = b.cli(&["cancel", "doom"]);
+    assert_eq!(cancelled.code, 0, "{cancelled:?}");
+    b.get("doom");
+    assert_eq!(b.finished("doom")["version"], "2");
+    b.holds_same("doom", &a);
+}
+
+#[test]
 fn an_update_fetches_only_what_differs() {
     let Some(room) = Room::new("update") else { return };
     let files = [("base.eti", 12 * MIB), ("patch.eti", 4 * MIB)];

@@ -1,7 +1,9 @@
 //! What is where, and how others learn of it.
 
+use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::symlink;
+use std::time::Duration;
 
 use bonfire_tests::Room;
 use bonfire_tests::games::Recipe;
@@ -119,6 +121,40 @@ fn a_game_copied_in_by_hand_appears() {
     assert_eq!(before, after, "no other file was touched");
     let seen = b.sees_game(&a, "doom");
     assert_eq!((seen["name"].as_str(), seen["version"].as_str()), (Some("Doom"), Some("1.9")));
+    b.get("doom");
+    b.finished("doom");
+    b.holds_same("doom", &a);
+}
+
+#[test]
+fn a_game_copied_in_slowly_is_offered_when_it_is_whole() {
+    let Some(room) = Room::new("slowly") else { return };
+    let mut a = room.seat("a");
+    a.list_in_catalog("doom");
+    a.start();
+    let mut b = room.peer("b");
+    b.sees(&a);
+    // The sentinel first, as a copy by name may do it, and then a file that grows and grows.
+    let root = a.root("doom");
+    std::fs::create_dir(&root).unwrap();
+    std::fs::write(root.join("version.ini"), "1.9").unwrap();
+    let (done, is_done) = std::sync::mpsc::channel::<()>();
+    let file = root.join("doom.eti");
+    let copy = std::thread::spawn(move || {
+        let mut file = std::fs::File::create(file).unwrap();
+        while is_done.recv_timeout(Duration::from_millis(50)) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            file.write_all(&[7; 10_000]).unwrap();
+        }
+    });
+    let partial = a.until("the game is seen", SOON, || a.game("doom").filter(|g| g["downloaded"] == true));
+    assert_eq!(partial["availability"], "local_only", "{partial}");
+    let told = b.until("it is told", SOON, || b.remote_game(a.id(), "doom"));
+    assert_eq!(told["availability"], "local_only", "{told}");
+    b.mark();
+    assert_eq!(b.cli(&["get", "doom"]).error_code(), "not_offered");
+    drop(done);
+    copy.join().unwrap();
+    b.sees_game(&a, "doom");
     b.get("doom");
     b.finished("doom");
     b.holds_same("doom", &a);

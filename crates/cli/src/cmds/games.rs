@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use bonfire_engine::Snapshot;
-use bonfire_engine::snapshot::{GameView, OperationKind};
+use bonfire_engine::snapshot::{GameView, OperationKind, OperationView};
 use bonfire_proto::{Availability, ContentHash, GameId, ManifestHash, PeerId};
 use serde::Serialize;
 
+use super::status::{unfinished, waited};
 use crate::args::GamesArgs;
 use crate::control::Client;
 use crate::exit::{Exit, Failure};
-use crate::render::{Out, percent, size, table};
+use crate::render::{Out, percent, size, span, table};
 
 /// One file list of a version of a game in the room.
 #[derive(Debug, Serialize)]
@@ -59,6 +60,13 @@ pub(crate) async fn run(out: &Out, data_dir: &Path, args: &GamesArgs) -> Result<
             for problem in &game.problems {
                 out.talk(&format!("{}: {problem}", game.id));
             }
+            if game.unfinished.is_some() {
+                out.talk(&unfinished(game));
+            }
+            if let Some(error) = operation(&snapshot, &game.id).and_then(|o| o.error.as_ref()) {
+                let hint = if error.hint.is_empty() { String::new() } else { format!(" ({})", error.hint) };
+                out.talk(&format!("{}: {}{hint}", game.id, error.message));
+            }
         }
     }
     Ok(Exit::Done)
@@ -85,6 +93,8 @@ fn local_row(snapshot: &Snapshot, game: &GameView) -> Vec<String> {
 fn state(snapshot: &Snapshot, game: &GameView) -> String {
     let mut state = active(snapshot, &game.id).unwrap_or_else(|| {
         match (game.downloaded, game.installed) {
+            (false, false) if game.unfinished.is_some() => "partly here, stopped",
+            (false, true) if game.unfinished.is_some() => "installed; an update is partly here, stopped",
             (true, true) => "downloaded, installed",
             (true, false) => "downloaded",
             (false, true) => "installed",
@@ -95,17 +105,24 @@ fn state(snapshot: &Snapshot, game: &GameView) -> String {
     if !game.in_catalog {
         state += ", not shared";
     }
-    if !game.problems.is_empty() {
+    if !game.problems.is_empty() || game.unfinished.is_some() {
         state += ", see below";
     }
     state
 }
 
+fn operation<'a>(snapshot: &'a Snapshot, id: &GameId) -> Option<&'a OperationView> {
+    snapshot.operations.iter().find(|o| o.game == *id)
+}
+
 fn active(snapshot: &Snapshot, id: &GameId) -> Option<String> {
-    let operation = snapshot.operations.iter().find(|o| o.game == *id)?;
+    let operation = operation(snapshot, id)?;
     let percent = percent(operation.done_bytes, operation.total_bytes);
     Some(match operation.kind {
-        OperationKind::Download if operation.error.is_some() => format!("standing still at {percent} %"),
+        OperationKind::Download if operation.error.is_some() => {
+            let waited = waited(operation, snapshot).map(|w| format!(", for {}", span(w))).unwrap_or_default();
+            format!("standing still at {percent} %{waited}")
+        }
         OperationKind::Download => format!("downloading {percent} %"),
         OperationKind::Verify => format!("checking {percent} %"),
         OperationKind::Remove => "being removed".to_owned(),

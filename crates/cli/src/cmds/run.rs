@@ -57,7 +57,7 @@ pub(crate) async fn run(out: &Out, data_dir: &Path, args: RunArgs) -> Result<Exi
     } else {
         tokio::spawn(people::tell(*out, peer.clone(), events, stdin, stop.clone()))
     };
-    let exit = until_stopped(out, &peer, &mut signals).await;
+    let ended = until_stopped(out, &peer, &mut signals).await;
     stop.cancel();
     for (task, what) in [(server, "control channel"), (front, "output")] {
         match timeout(STOP_TIMEOUT, task).await {
@@ -66,13 +66,14 @@ pub(crate) async fn run(out: &Out, data_dir: &Path, args: RunArgs) -> Result<Exi
             Err(_) => tracing::warn!(what, "did not stop in time"),
         }
     }
-    Ok(exit)
+    ended
 }
 
-/// Waits until the peer has stopped, passing on the first stop signal; the second one ends the process at once.
-async fn until_stopped(out: &Out, peer: &PeerHandle, signals: &mut StopSignals) -> Exit {
+/// Waits until the peer has stopped, passing on the first stop signal; the second one ends the process at once. A peer
+/// that stopped by itself, because it cannot keep its state, is a failure.
+async fn until_stopped(out: &Out, peer: &PeerHandle, signals: &mut StopSignals) -> Result<Exit, Failure> {
     tokio::select! {
-        () = peer.stopped() => return Exit::Done,
+        stopped = peer.stopped() => return done(stopped),
         () = signals.recv() => {}
     }
     if !out.is_json() {
@@ -81,16 +82,27 @@ async fn until_stopped(out: &Out, peer: &PeerHandle, signals: &mut StopSignals) 
     let stopper = peer.clone();
     let asked = tokio::spawn(async move { stopper.send(Command::Peer(NodeCommand::ShutDown)).await });
     tokio::select! {
-        stopped = timeout(STOP_TIMEOUT, peer.stopped()) => {
-            if stopped.is_err() {
+        stopped = timeout(STOP_TIMEOUT, peer.stopped()) => match stopped {
+            Ok(stopped) => done(stopped),
+            Err(_) => {
                 let asked = asked.is_finished();
                 tracing::error!(asked, "the peer did not stop in time");
-                return Exit::Failed;
+                Ok(Exit::Failed)
             }
-            Exit::Done
-        }
-        () = signals.recv() => Exit::Cancelled,
+        },
+        () = signals.recv() => Ok(Exit::Cancelled),
     }
+}
+
+fn done(stopped: Result<(), Report>) -> Result<Exit, Failure> {
+    stopped.map_err(|mut fault| {
+        if fault.hint.is_empty() {
+            "nothing of the games is lost; see that the data folder can be written, then start again"
+                .clone_into(&mut fault.hint);
+        }
+        fault
+    })?;
+    Ok(Exit::Done)
 }
 
 /// The games folder: a default one is made, a named one must be there, for a missing one is most likely a typing error

@@ -1,10 +1,10 @@
 //! `bonfire status`: this peer, what it does, what is wrong. With `--json` the whole snapshot as one object.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bonfire_engine::Snapshot;
-use bonfire_engine::snapshot::{OperationKind, OperationView, Phase};
+use bonfire_engine::snapshot::{GameView, OperationKind, OperationView, Phase};
 
 use crate::control::Client;
 use crate::exit::{Exit, Failure};
@@ -36,7 +36,13 @@ fn show(out: &Out, s: &Snapshot) -> Result<(), Failure> {
     ))?;
     out.text(&format!("room      {} connected", count(connected, "peer")))?;
     for operation in &s.operations {
-        out.text(&format!("active    {}", operation_line(operation)))?;
+        out.text(&format!("active    {}", operation_line(operation, waited(operation, s))))?;
+        if let Some(error) = operation.error.as_ref().filter(|e| !e.hint.is_empty()) {
+            out.marked(Tone::Hint, "hint     ", &error.hint)?;
+        }
+    }
+    for game in s.games.iter().filter(|g| g.unfinished.is_some()) {
+        out.text(&format!("stopped   {}", unfinished(game)))?;
     }
     for problem in &s.problems {
         out.marked(Tone::Error, "problem  ", &problem.message)?;
@@ -47,9 +53,26 @@ fn show(out: &Out, s: &Snapshot) -> Result<(), Failure> {
     Ok(())
 }
 
+/// How long an operation has waited for a source, by this machine's clock.
+pub(crate) fn waited(operation: &OperationView, snapshot: &Snapshot) -> Option<Duration> {
+    let since = operation.waiting_since?.0;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Some(now.saturating_sub(Duration::from_millis(snapshot.me.started_at.0.saturating_add(since))))
+}
+
+/// What lies there of a download or repair that nothing works on, and what can be done with it.
+pub(crate) fn unfinished(game: &GameView) -> String {
+    let id = &game.id;
+    let version = game.unfinished.as_deref().filter(|v| !v.is_empty()).map(|v| format!(" {v}")).unwrap_or_default();
+    format!("{id}{version} is partly here; to go on: `bonfire get {id}`, to take it away: `bonfire cancel {id}`")
+}
+
 /// One line about an operation: `download freedoom: transferring, 43 % of 28.1 MiB, 12.0 MiB/s, 3 s left`.
-pub(crate) fn operation_line(operation: &OperationView) -> String {
+fn operation_line(operation: &OperationView, waited: Option<Duration>) -> String {
     let mut line = format!("{} {}: {}", kind(operation.kind), operation.game, phase(operation.phase));
+    if let Some(waited) = waited {
+        line += &format!(" for {}", span(waited));
+    }
     if operation.total_bytes > 0 {
         line +=
             &format!(", {} % of {}", percent(operation.done_bytes, operation.total_bytes), size(operation.total_bytes));
@@ -77,7 +100,7 @@ fn kind(kind: OperationKind) -> &'static str {
 /// The phase as people read it.
 pub(crate) fn phase(phase: Phase) -> &'static str {
     match phase {
-        Phase::Waiting => "waiting for a peer that has it",
+        Phase::Waiting => "waiting for a peer that can give it",
         Phase::Preparing => "preparing",
         Phase::Checking => "checking what is here",
         Phase::Transferring => "transferring",

@@ -176,6 +176,31 @@ mod unix {
         }
     }
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_peer_that_cannot_keep_its_state_stops_says_why_and_exits_with_1() {
+        use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
+        let home = Peer::home();
+        let mut command = std::process::Command::new("sh");
+        // Without the signal, a file over the limit is an error like that of a full disk. Whoever runs the tests may keep
+        // their output in a file, for which the limit holds as well.
+        command.args(["-c", r#"trap "" XFSZ; exec "$0" "$@" 2>/dev/null"#, env!("CARGO_BIN_EXE_bonfire")]);
+        command.args(["run", "--json", "--no-mdns", "--listen", "127.0.0.1:0"]);
+        command.arg("--data-dir").arg(home.path().join("data")).arg("--games-dir").arg(home.path().join("games"));
+        let mut running = Running::start(&mut command);
+        running.event("started");
+        let nothing = Rlimit { current: Some(1), maximum: Some(1) };
+        prlimit(Some(Pid::from_child(&running.child)), Resource::Fsize, nothing).unwrap();
+        crate::harness::write_game(&home.path().join("games"), "quake", "1.0");
+        assert_eq!(running.end().code(), Some(1), "{:#?}", running.seen);
+        let last = running.seen.last().unwrap();
+        assert_eq!(last["error"]["code"], "state_database", "{:#?}", running.seen);
+        assert!(last["error"]["message"].as_str().unwrap().contains("state.db"), "{last}");
+        assert!(!last["error"]["hint"].as_str().unwrap().is_empty(), "{last}");
+        assert!(running.seen.iter().any(|line| line["event"]["type"] == "stopped"), "{:#?}", running.seen);
+    }
+
     #[test]
     fn a_killed_peer_leaves_a_socket_that_the_next_one_replaces() {
         let mut peer = Peer::start(&[], |_| {});

@@ -123,7 +123,14 @@ fn a_download_that_stands_still_says_why_and_can_be_left() {
     assert_eq!(get.end().code(), Some(1));
     assert!(get.seen.last().unwrap()["error"]["message"].as_str().unwrap().contains("in the background"));
     let status = ben.run(&["status", "--json"]).expect(0).json();
-    assert_eq!(status[0]["operations"][0]["game"], "big", "it goes on in the background");
+    let operation = &status[0]["operations"][0];
+    assert_eq!(operation["game"], "big", "it goes on in the background");
+    assert!(operation["waiting_since"].is_u64(), "{operation}");
+    let status = ben.run(&["status"]).expect(0).out;
+    assert!(status.contains("download big: waiting for a peer that can give it for "), "{status}");
+    assert!(status.contains("bonfire cancel big"), "{status}");
+    let games = ben.run(&["games"]).expect(0);
+    assert!(games.out.contains("standing still at") && games.err.contains("bonfire cancel big"), "{}", games.out);
     ben.run(&["cancel", "big"]).expect(0);
     assert!(!ben.games_dir().join("big").exists());
     ben.stop();

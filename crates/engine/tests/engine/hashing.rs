@@ -4,6 +4,8 @@ use bonfire_engine::PeerEvent;
 use bonfire_engine::input::{Effect, Hashed, Input, OpInput};
 use bonfire_engine::snapshot::Phase;
 
+use bonfire_engine::quiet::OFFER_AFTER;
+
 use crate::desk::{Desk, Other, content, downloaded, facts, game, manifest, ready, report, unhashed};
 
 fn done(n: u8) -> Hashed {
@@ -20,7 +22,8 @@ fn one_batch_at_a_time_and_only_games_whose_content_is_unknown() {
     assert!(batch.has_event(|e| matches!(e, PeerEvent::LocalLibraryChanged { .. })));
     desk.disk.insert(game("d"), unhashed(4));
     desk.stirred("d");
-    assert!(desk.scan(Some("d")).hashes().is_empty(), "c has not ended");
+    desk.scan(Some("d"));
+    assert!(desk.pass(OFFER_AFTER).hashes().is_empty(), "c has not ended");
     let batch = desk.give(Input::Hashed(vec![(game("c"), done(3))]));
     assert_eq!(batch.hashes(), [game("d")]);
 }
@@ -98,7 +101,8 @@ fn given_up_when_unreadable_and_tried_again_when_its_facts_change() {
     assert!(desk.scan(Some("a")).hashes().is_empty());
     desk.disk.insert(game("a"), unhashed(2));
     desk.stirred("a");
-    assert_eq!(desk.scan(Some("a")).hashes(), [game("a")]);
+    desk.scan(Some("a"));
+    assert_eq!(desk.pass(OFFER_AFTER).hashes(), [game("a")]);
     desk.give(Input::Hashed(vec![(game("a"), done(2))]));
     assert!(desk.view().problems.is_empty(), "{:?}", desk.view().problems);
 }
@@ -110,8 +114,8 @@ fn a_game_that_changed_while_it_was_read_is_read_again_although_its_sizes_stand(
     let batch = desk.give(Input::Hashed(vec![(game("a"), Hashed::Changed)]));
     assert!(batch.hashes().is_empty(), "its folder is to be read first");
     assert_eq!(desk.pass(std::time::Duration::from_secs(1)).scans(), [Some(game("a"))]);
-    let batch = desk.scan(Some("a"));
-    assert_eq!(batch.hashes(), [game("a")]);
+    assert!(desk.scan(Some("a")).hashes().is_empty(), "and left alone for a while");
+    assert_eq!(desk.pass(OFFER_AFTER).hashes(), [game("a")]);
 }
 
 #[test]

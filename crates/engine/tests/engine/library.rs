@@ -8,10 +8,11 @@ use bonfire_engine::command::{Command, LibraryCommand, Reply};
 use bonfire_engine::engine::FULL_SCAN_EVERY;
 use bonfire_engine::input::{Effect, Input, Scanned, Watched};
 use bonfire_engine::library::LibraryRow;
+use bonfire_engine::quiet::OFFER_AFTER;
 use bonfire_proto::message::Control;
 use bonfire_proto::{Availability, GameSummary};
 
-use crate::desk::{Batch, Desk, ME, Other, content, entry, facts, game, manifest, report};
+use crate::desk::{Batch, Desk, ME, Other, content, entry, facts, game, manifest, report, unhashed};
 
 fn changed(batch: &Batch) -> Vec<u64> {
     batch
@@ -271,4 +272,67 @@ fn a_game_that_never_is_quiet_is_read_now_and_then() {
         }
     }
     assert!((2..=3).contains(&reads), "{reads} in half a minute");
+}
+
+#[test]
+fn a_game_that_is_copied_in_with_its_sentinel_first_is_offered_only_when_its_folder_is_at_rest() {
+    let mut desk = Desk::started(&["doom"], &[]);
+    let offered = |desk: &Desk| desk.view().games[0].availability == Availability::Ready;
+    desk.disk.insert(game("doom"), unhashed(1));
+    // A copy with pauses, each long enough for a look at what is there by then.
+    for n in 2..8 {
+        desk.stirred("doom");
+        assert!(desk.scan(Some("doom")).hashes().is_empty(), "what will change is not hashed");
+        assert!(!offered(&desk), "at {n}");
+        assert!(desk.view().games[0].downloaded, "it is shown, though");
+        desk.pass(Duration::from_millis(1_200));
+        desk.disk.insert(game("doom"), unhashed(n));
+    }
+    desk.stirred("doom");
+    desk.scan(Some("doom"));
+    let batch = desk.pass(OFFER_AFTER);
+    assert!(offered(&desk));
+    assert_eq!(batch.hashes(), [game("doom")]);
+    assert!(!changed(&batch).is_empty());
+}
+
+#[test]
+fn a_change_of_a_game_in_the_catalog_takes_it_from_the_shelf_until_its_folder_is_at_rest() {
+    let mut desk = Desk::started(&["doom"], &[("doom", facts(1))]);
+    let offered = |desk: &Desk| desk.view().games[0].availability == Availability::Ready;
+    // Something that does not matter: nothing is taken away.
+    desk.stirred("doom");
+    desk.scan(Some("doom"));
+    assert!(offered(&desk));
+    desk.disk.insert(game("doom"), unhashed(2));
+    desk.stirred("doom");
+    desk.scan(Some("doom"));
+    assert!(!offered(&desk));
+    desk.pass(OFFER_AFTER);
+    assert!(offered(&desk));
+}
+
+#[test]
+fn a_full_look_in_the_middle_of_a_copy_offers_nothing_either() {
+    let mut desk = Desk::started(&["doom"], &[]);
+    desk.give(Input::Watched(Watched::Game(game("doom"))));
+    desk.disk.insert(game("doom"), unhashed(1));
+    desk.catalog(LibraryCommand::Rescan { games: Vec::new() });
+    desk.scan(None);
+    assert_eq!(desk.view().games[0].availability, Availability::LocalOnly);
+    desk.pass(OFFER_AFTER);
+    assert_eq!(desk.view().games[0].availability, Availability::Ready);
+}
+
+#[test]
+fn a_game_that_was_just_fetched_is_offered_at_once_whatever_the_watcher_still_says() {
+    let mut desk = Desk::started(&["doom"], &[]);
+    desk.meet(&Other::new(0x40).with(&[crate::desk::ready("doom", 1)]));
+    let op = desk.get("doom").0.unwrap();
+    desk.finish(op, crate::desk::downloaded());
+    desk.give(Input::Watched(Watched::Game(game("doom"))));
+    desk.disk.insert(game("doom"), facts(1));
+    desk.scan(Some("doom"));
+    desk.give(Input::Watched(Watched::Game(game("doom"))));
+    assert_eq!(desk.view().games[0].availability, Availability::Ready);
 }

@@ -1,9 +1,10 @@
 //! Random inputs, legal and not: nothing panics, the rules of `desk` hold after each, and nothing is left over.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bonfire_engine::PeerEvent;
-use bonfire_engine::command::{Command, LibraryCommand, NodeCommand, TransferCommand};
+use bonfire_engine::command::{Command, LibraryCommand, NodeCommand, Reply, TransferCommand};
 use bonfire_engine::input::{
     CommandId, ConnId, ConnInput, DialId, Discovered, Effect, GameFacts, Hashed, Input, OpId, OpInput, OpOutcome,
     OpPlan, PreparedEntry, Watched,
@@ -73,8 +74,12 @@ struct Run {
     owed: Owed,
     others: Vec<Other>,
     conns: Vec<(ConnId, usize)>,
-    began: usize,
+    began: BTreeSet<OpId>,
     ended: usize,
+    /// Operations whose worker may put the game in place.
+    granted: BTreeSet<OpId>,
+    /// Operations of which a person was told that they are cancelled.
+    promised: BTreeSet<OpId>,
 }
 
 impl Run {
@@ -86,7 +91,17 @@ impl Run {
         let statics = if dice.chance(50) { vec![addr(2), addr(3)] } else { Vec::new() };
         let desk = Desk::raw(0x50, resumable, statics);
         let others = [0x10, 0x40, 0x60, 0x90].map(Other::new).to_vec();
-        Self { desk, dice, owed: Owed::default(), others, conns: Vec::new(), began: 0, ended: 0 }
+        Self {
+            desk,
+            dice,
+            owed: Owed::default(),
+            others,
+            conns: Vec::new(),
+            began: BTreeSet::new(),
+            ended: 0,
+            granted: BTreeSet::new(),
+            promised: BTreeSet::new(),
+        }
     }
 
     fn give(&mut self, input: Input) {
@@ -119,7 +134,7 @@ impl Run {
                     self.owed.fetches.retain(|c| *c != conn);
                 }
                 Effect::Start(op, plan) => {
-                    self.began += 1;
+                    self.began.insert(op);
                     let kind = match plan {
                         OpPlan::Download { .. } => "download",
                         OpPlan::Discard { .. } => "discard",
@@ -128,12 +143,24 @@ impl Run {
                     };
                     self.owed.ops.push((op, kind, false));
                 }
+                Effect::Commit(op) => {
+                    let of = self.owed.ops.iter().find(|(o, ..)| *o == op);
+                    assert!(
+                        matches!(of, Some((_, _, false))),
+                        "{op:?} may commit although it was cancelled or is over"
+                    );
+                    self.granted.insert(op);
+                }
                 Effect::Cancel(op) => {
+                    assert!(!self.granted.contains(&op), "{op:?} is cancelled after it was told to commit");
                     self.owed.ops.iter_mut().filter(|(o, ..)| *o == op).for_each(|(_, _, cancelled)| *cancelled = true);
                 }
+                Effect::Emit(PeerEvent::DownloadFinished { op, .. }) => {
+                    assert!(!self.promised.contains(&OpId(op)), "{op} was cancelled, and finished all the same");
+                    self.ended += 1;
+                }
                 Effect::Emit(
-                    PeerEvent::DownloadFinished { .. }
-                    | PeerEvent::DownloadFailed { .. }
+                    PeerEvent::DownloadFailed { .. }
                     | PeerEvent::DownloadCancelled { .. }
                     | PeerEvent::GameRemoved { .. }
                     | PeerEvent::RemoveFailed { .. }
@@ -171,6 +198,9 @@ impl Run {
             };
             return self.give(Input::Op(op, input));
         }
+        if kind == "download" && !cancelled && !self.granted.contains(&op) && self.dice.chance(70) {
+            return self.give(Input::Op(op, OpInput::Ready));
+        }
         self.owed.ops.swap_remove(at);
         let failed = |resumable| OpOutcome::Failed { error: report("made_up"), resumable };
         let outcome = match (kind, self.dice.below(3)) {
@@ -178,8 +208,9 @@ impl Run {
             ("discard", _) => swept(),
             ("remove", _) => OpOutcome::Removed,
             ("verify", _) => OpOutcome::Verified { checked: 1, bad: vec![], repaired: 0 },
-            _ if cancelled && self.dice.chance(80) => swept(),
-            _ => downloaded(),
+            _ if cancelled => swept(),
+            _ if self.granted.contains(&op) => downloaded(),
+            _ => failed(self.dice.chance(50)),
         };
         self.give(Input::Op(op, OpInput::Finished(outcome)));
     }
@@ -351,8 +382,12 @@ impl Run {
             9 => Command::Library(LibraryCommand::Rescan { games: vec![g] }),
             _ => Command::Peer(NodeCommand::Probe),
         };
-        let (_, batch) = self.desk.command(command);
+        let is_cancel = matches!(command, Command::Transfers(TransferCommand::Cancel { .. }));
+        let (id, batch) = self.desk.command(command);
         self.note(batch);
+        if let (true, Some(Ok(Reply::Started { op }))) = (is_cancel, self.desk.answered.get(&id)) {
+            self.promised.insert(OpId(*op));
+        }
     }
 
     fn message(&mut self) {
@@ -414,7 +449,7 @@ fn run(seed: u64) {
     }
     run.drain();
     assert!(run.desk.asked.is_empty(), "never answered: {:?}", run.desk.asked);
-    assert_eq!(run.began, run.ended, "every operation that began ended with one outcome");
+    assert_eq!(run.began.len(), run.ended, "every operation that began ended with one outcome");
     let left = run.desk.view().operations;
     assert!(left.iter().all(|o| o.phase == Phase::Waiting), "stuck: {left:?}");
 }

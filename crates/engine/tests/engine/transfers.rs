@@ -378,26 +378,168 @@ fn a_cancel_is_heard_in_every_phase() {
     }
 }
 
-#[test]
-fn a_cancel_that_came_too_late_says_what_really_happened() {
-    let (mut desk, op) = fetching();
-    desk.op(op, OpInput::Phase(Phase::Committing));
-    desk.cancel("doom").0.unwrap();
-    desk.finish(op, downloaded());
-    desk.disk.insert(game("doom"), facts(1));
-    let batch = desk.scan(Some("doom"));
-    assert!(batch.has_event(|e| matches!(e, PeerEvent::DownloadFinished { .. })));
+/// Whether a batch lets the operation put its game in place.
+fn commits(batch: &Batch) -> bool {
+    batch.0.iter().any(|e| matches!(e, Effect::Commit(_)))
 }
 
 #[test]
-fn a_cancel_while_settling_joins_what_ends_anyway() {
+fn a_cancel_is_refused_from_the_moment_at_which_the_game_may_be_put_in_place() {
     let (mut desk, op) = fetching();
+    desk.op(op, OpInput::Phase(Phase::Committing));
+    assert!(commits(&desk.op(op, OpInput::Ready)));
+    let (refused, batch) = desk.cancel("doom");
+    assert_eq!(code(refused), "too_late");
+    assert!(batch.cancels().is_empty() && batch.started().is_empty());
+    assert_eq!(phase(&desk), Some(Phase::Committing));
     desk.finish(op, downloaded());
+    assert_eq!(code(desk.cancel("doom").0), "too_late");
+    desk.disk.insert(game("doom"), facts(1));
+    let batch = desk.scan(Some("doom"));
+    assert!(batch.has_event(|e| matches!(e, PeerEvent::DownloadFinished { .. })));
+    assert_eq!(code(desk.cancel("doom").0), "nothing_active");
+}
+
+#[test]
+fn a_cancel_that_came_first_keeps_the_game_from_being_put_in_place() {
+    let (mut desk, op) = fetching();
+    desk.op(op, OpInput::Phase(Phase::Committing));
+    assert_eq!(desk.cancel("doom").0, Ok(op));
+    assert!(!commits(&desk.op(op, OpInput::Ready)));
+    desk.finish(op, swept());
+    assert!(!commits(&desk.op(op, OpInput::Ready)), "nor when it is over");
+    let batch = desk.scan(Some("doom"));
+    assert!(batch.has_event(|e| matches!(e, PeerEvent::DownloadCancelled { .. })));
+}
+
+#[test]
+fn a_download_that_fails_at_the_moment_of_its_cancel_is_swept_all_the_same() {
+    let (mut desk, op) = fetching();
+    desk.cancel("doom").0.unwrap();
+    let batch = desk.finish(op, OpOutcome::Failed { error: report("no_space"), resumable: true });
+    assert!(matches!(batch.started()[..], [(_, OpPlan::Discard { .. })]), "{batch:?}");
+    assert_eq!(phase(&desk), Some(Phase::Cancelling));
+    desk.finish(op, swept());
+    let batch = desk.scan(Some("doom"));
+    assert!(batch.has_event(|e| matches!(e, PeerEvent::DownloadCancelled { .. })));
+    assert_eq!(outcomes(&batch), 1);
+}
+
+#[test]
+fn a_download_that_has_just_failed_is_swept_by_a_cancel_while_it_settles() {
+    let (mut desk, op) = fetching();
+    desk.finish(op, OpOutcome::Failed { error: report("no_space"), resumable: true });
     let (joined, batch) = desk.cancel("doom");
     assert_eq!(joined, Ok(op));
-    assert!(batch.cancels().is_empty() && batch.started().is_empty());
+    assert!(matches!(batch.started()[..], [(_, OpPlan::Discard { .. })]), "{batch:?}");
+    // The scan that the failure asked for must not settle what is being swept.
+    assert_eq!(outcomes(&desk.scan(Some("doom"))), 0);
+    desk.finish(op, swept());
+    let batch = desk.scan(Some("doom"));
+    assert!(batch.has_event(|e| matches!(e, PeerEvent::DownloadCancelled { .. })));
+    assert_eq!(code(desk.cancel("doom").0), "nothing_active");
+}
+
+#[test]
+fn a_cancel_joins_what_ends_without_the_game_anyway() {
+    for outcome in [swept(), OpOutcome::Failed { error: report("no_space"), resumable: false }] {
+        let (mut desk, op) = fetching();
+        desk.finish(op, outcome);
+        let (joined, batch) = desk.cancel("doom");
+        assert_eq!(joined, Ok(op));
+        assert!(batch.cancels().is_empty() && batch.started().is_empty());
+        assert_eq!(outcomes(&desk.scan(Some("doom"))), 1);
+    }
+}
+
+#[test]
+fn a_repair_that_was_stopped_is_shown_until_somebody_goes_on_with_it_or_sweeps_it() {
+    let mut desk = Desk::started(&["doom"], &[("doom", facts(1))]);
+    desk.meet(&seat());
+    let (op, _) = desk.transfer(TransferCommand::Verify { game: game("doom") });
+    assert_eq!(desk.view().games[0].unfinished, None);
+    desk.cancel("doom").0.unwrap();
+    let half = bonfire_engine::input::GameFacts { downloaded: false, ..unhashed(1) };
+    desk.disk.insert(game("doom"), half);
+    desk.finish(op.unwrap(), OpOutcome::Failed { error: report("cancelled"), resumable: true });
+    desk.scan(Some("doom"));
+    assert!(desk.view().operations.is_empty());
+    assert_eq!(desk.view().games[0].unfinished.as_deref(), Some("1"));
+    let (op, batch) = desk.get("doom");
+    assert!(matches!(batch.started()[..], [(_, OpPlan::Download { resume: true, .. })]), "{batch:?}");
+    assert_eq!(desk.view().games[0].unfinished, None);
+    desk.finish(op.unwrap(), downloaded());
     desk.disk.insert(game("doom"), facts(1));
-    assert_eq!(outcomes(&desk.scan(Some("doom"))), 1);
+    desk.scan(Some("doom"));
+    assert_eq!(desk.view().games[0].unfinished, None);
+}
+
+#[test]
+fn what_lies_there_of_a_failed_download_is_shown_although_no_folder_and_no_catalog_names_it() {
+    let mut desk = Desk::started(&[], &[]);
+    desk.meet(&seat());
+    let op = desk.get("doom").0.unwrap();
+    desk.give(Input::CatalogSaved(Err(report("no_space"))));
+    desk.finish(op, OpOutcome::Failed { error: report("no_space"), resumable: true });
+    desk.scan(Some("doom"));
+    let view = desk.view();
+    assert_eq!(
+        view.games.iter().map(|g| (&g.id, g.unfinished.as_deref())).collect::<Vec<_>>(),
+        [(&game("doom"), Some("1"))]
+    );
+}
+
+#[test]
+fn a_download_that_waits_says_since_when_and_what_would_help() {
+    let mut desk = Desk::resuming(&[target("doom", 1)]);
+    let waits = |desk: &Desk| {
+        let op = desk.view().operations[0].clone();
+        let error = op.error.unwrap();
+        (op.waiting_since, error.message, error.hint)
+    };
+    let began = desk.now;
+    let (since, message, hint) = waits(&desk);
+    assert_eq!(
+        (since, message.as_str()),
+        (Some(bonfire_engine::Instant(began)), "nobody connected has doom version 1")
+    );
+    assert!(hint.contains("`bonfire cancel doom`"), "{hint}");
+    // Somebody comes with another version only: that is said, and the wait is the same wait.
+    desk.pass(Duration::from_secs(5));
+    let newer = GameSummary { eti_version: "2".to_owned(), ..ready("doom", 2) };
+    let other = Other::new(0x40).with(&[newer]);
+    let (conn, _) = desk.arrive(&other, None);
+    let batch = desk.answers(conn, other.snapshot());
+    assert!(batch.has_event(|e| matches!(e, PeerEvent::ActiveOperationsChanged { .. })));
+    let (since, message, hint) = waits(&desk);
+    assert_eq!(since, Some(bonfire_engine::Instant(began)));
+    assert!(message.contains("version 2 is offered in its place"), "{message}");
+    assert!(hint.contains("`bonfire cancel doom`, then `bonfire get doom`"), "{hint}");
+    // Nothing new: nothing is told.
+    let third = Other::new(0x60).with(&[ready("quake", 1)]);
+    let (conn, _) = desk.arrive(&third, None);
+    let batch = desk.answers(conn, third.snapshot());
+    assert!(!batch.has_event(|e| matches!(e, PeerEvent::ActiveOperationsChanged { .. })), "{batch:?}");
+    desk.meet(&Other::new(0x61).with(&[ready("doom", 1)]));
+    let op = desk.view().operations[0].clone();
+    assert_eq!((op.phase, op.waiting_since, op.error), (Phase::Preparing, None, None));
+}
+
+#[test]
+fn a_worker_that_starves_says_what_the_room_offers_instead() {
+    let (mut desk, op) = fetching();
+    let newer = GameSummary { eti_version: "2".to_owned(), ..ready("doom", 2) };
+    let updated = Other::new(0x40).with(&[newer]);
+    desk.meet(&updated);
+    desk.pass(Duration::from_secs(3));
+    let batch = desk.op(op, OpInput::Starved(report("no_source")));
+    let told = batch.has_event(
+        |e| matches!(e, PeerEvent::DownloadPaused { error, .. } if error.message.contains("version 2 is offered")),
+    );
+    assert!(told, "{batch:?}");
+    assert_eq!(desk.view().operations[0].waiting_since, Some(bonfire_engine::Instant(desk.now)));
+    desk.op(op, OpInput::Phase(Phase::Transferring));
+    assert_eq!(desk.view().operations[0].waiting_since, None);
 }
 
 #[test]

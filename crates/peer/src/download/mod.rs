@@ -41,6 +41,8 @@ pub(crate) struct Steer {
     pub(crate) cancel: CancellationToken,
     /// The peer stops: ends the work so that the next start goes on with it.
     pub(crate) stop: CancellationToken,
+    /// The engine's word that the game may be put in place; it never cancels after that.
+    pub(crate) commit: CancellationToken,
     pub(crate) sources: watch::Receiver<Vec<(PeerId, Connection)>>,
     pub(crate) progress: Arc<Progress>,
 }
@@ -244,6 +246,11 @@ impl Work {
             manifest::confirm(self, target).await?;
         }
         self.phase(Phase::Committing).await;
+        // Most of what takes time, before the point of no return: until then a cancel is heard.
+        self.sync().await?;
+        self.tell(OpInput::Ready).await;
+        let granted = self.steer.commit.clone();
+        self.or_cancelled(granted.cancelled()).await?;
         let version = self.begun()?.manifest().eti_version.clone();
         self.commit().await?;
         Ok(Fetched { version, fetched, reused })
@@ -311,10 +318,23 @@ impl Work {
         Err(Stop::Failed(error))
     }
 
+    /// Makes every chunk durable.
+    async fn sync(&mut self) -> Result<(), Stop> {
+        let mut download = self.take()?;
+        let (download, synced) = self
+            .world
+            .blocking
+            .run(move || {
+                let synced = download.checkpoint();
+                (download, synced)
+            })
+            .await?;
+        self.download = Some(download);
+        Ok(synced.map_err(|e| errors::disk(&e))?)
+    }
+
+    /// From here on there is no way back.
     async fn commit(&mut self) -> Result<(), Stop> {
-        if self.steer.cancel.is_cancelled() {
-            return Err(Stop::Cancelled);
-        }
         let download = self.take()?;
         let committed: Committed = self.blocking(move || download.commit()).await?;
         let files: Vec<KnownFile> = committed

@@ -450,6 +450,6 @@ async fn come_back(away: &mut Option<Away>) -> Result<(Download, Result<(), Disk
 /// The report of a download that has nobody to fetch from.
 pub(super) fn starved(game: &GameId) -> Report {
     Report::new(ErrorClass::Unreachable, "no_source", format!("nobody connected can give {game} at present"))
-        .hint("it goes on by itself as soon as somebody can")
+        .hint(format!("it goes on by itself as soon as somebody can; to give it up: `bonfire cancel {game}`"))
         .retryable()
 }
