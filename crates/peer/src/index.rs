@@ -39,8 +39,8 @@ pub(crate) struct HashedGame {
 pub(crate) struct Vouched {
     /// What a download of ours committed and nobody changed since: may be removed.
     pub(crate) ours: Vec<RelPath>,
-    /// Other files beside a sentinel: a new version may write over them at its own paths.
-    pub(crate) replaceable: Vec<RelPath>,
+    /// Other files beside a sentinel, or that were beside one: a new version may write over them at its own paths.
+    pub(crate) replaceable: Vec<WalkedFile>,
     /// Bytes of every file that is there.
     pub(crate) sizes: BTreeMap<RelPath, u64>,
 }
@@ -331,7 +331,7 @@ impl Index {
         let hashes: Vec<(GameId, Vec<FileHashes>)> =
             fresh.into_iter().map(|(game, files)| (game, files.into_iter().map(hash_row).collect())).collect();
         let settings_gone: Vec<String> =
-            persist.gone.iter().flat_map(|g| [expected_key(g), expected_hash_key(g)]).collect();
+            persist.gone.iter().flat_map(|g| [expected_key(g), expected_hash_key(g), replaceable_key(g)]).collect();
         let commit = LibraryCommit {
             change: persist.change.as_ref(),
             index: &rows,
@@ -359,7 +359,8 @@ impl Index {
             let hashes = manifest
                 .content_hash
                 .map(|content| format!("{} {content} {}", manifest.manifest_hash, manifest.eti_version));
-            s.set_setting(&expected_hash_key(game), hashes.as_deref()).map_err(|e| errors::store(&e))
+            s.set_setting(&expected_hash_key(game), hashes.as_deref()).map_err(|e| errors::store(&e))?;
+            s.set_setting(&replaceable_key(game), None).map_err(|e| errors::store(&e))
         })?;
         self.lock().fresh.insert(game.clone(), files);
         Ok(())
@@ -382,10 +383,33 @@ impl Index {
                 && row.is_some_and(|r| r.blake3 == committed && r.size == file.size && r.mtime_ns == file.mtime_ns)
         };
         let sizes = walked.files.iter().map(|f| (f.path.clone(), f.size)).collect();
-        let (ours, others): (Vec<_>, Vec<_>) = walked.files.into_iter().partition(is_as_committed);
-        let paths = |files: Vec<WalkedFile>| files.into_iter().map(|f| f.path).collect();
-        let replaceable = if walked.sentinel == Sentinel::Regular { paths(others) } else { Vec::new() };
-        Vouched { ours: paths(ours), replaceable, sizes }
+        let (ours, mut replaceable): (Vec<_>, Vec<_>) = walked.files.into_iter().partition(is_as_committed);
+        if walked.sentinel != Sentinel::Regular {
+            let before = self.replaceable_before(game);
+            replaceable.retain(|f| before.get(&f.path) == Some(&f.stamp()));
+        }
+        Vouched { ours: ours.into_iter().map(|f| f.path).collect(), replaceable, sizes }
+    }
+
+    /// Notes which files lay beside the sentinel when a download set it aside. A cancelled update leaves them without one,
+    /// and they are a version of the game all the same. To be called where blocking is allowed.
+    pub(crate) fn note_replaceable(&self, game: &GameId, files: &[WalkedFile]) -> Result<(), Report> {
+        let rows: Vec<_> = files.iter().map(|f| (&f.path, f.size, f.mtime_ns)).collect();
+        let text = serde_json::to_string(&rows)
+            .map_err(|e| Report::new(ErrorClass::Bug, "bug", format!("the files of {game} cannot be noted: {e}")))?;
+        let text = (!rows.is_empty()).then_some(text);
+        let key = replaceable_key(game);
+        self.world.database.with(|s| s.set_setting(&key, text.as_deref())).map_err(|e| errors::store(&e))
+    }
+
+    /// What [`Self::note_replaceable`] noted, by path. Without it, files are a stranger's and stay.
+    fn replaceable_before(&self, game: &GameId) -> BTreeMap<RelPath, FileStamp> {
+        let text = self.world.database.with(|s| s.setting(&replaceable_key(game))).unwrap_or_else(|error| {
+            tracing::warn!("what lay in {game} before cannot be read: {}", errors::chain(&error));
+            None
+        });
+        let rows: Vec<(RelPath, u64, i64)> = text.and_then(|t| serde_json::from_str(&t).ok()).unwrap_or_default();
+        rows.into_iter().map(|(path, size, mtime_ns)| (path, FileStamp { size, mtime_ns })).collect()
     }
 
     /// What a game was downloaded as, when it was downloaded by Bonfire. To be called where blocking is allowed.
@@ -500,6 +524,10 @@ fn expected(world: &World, game: &GameId, version: &str) -> Result<Option<(Manif
         let (manifest, content) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
         (fields.next() == Some(version)).then_some((manifest, content))
     }))
+}
+
+fn replaceable_key(game: &GameId) -> String {
+    format!("replaceable/{game}")
 }
 
 fn expected_key(game: &GameId) -> String {

@@ -147,6 +147,33 @@ async fn an_update_over_a_game_that_was_copied_in_by_hand_removes_none_of_its_fi
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancelled_update_of_a_game_that_was_copied_in_by_hand_can_be_fetched_again() {
+    let host = Seat::hosting("doom", |root| {
+        write(root, "doom.eti", 160 * MIB, 1);
+        write(root, "readme.txt", 777, 2);
+        std::fs::write(root.join("version.ini"), "2\n").unwrap();
+    })
+    .await;
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("games/doom");
+    write(&root, "doom.eti", MIB, 50);
+    write(&root, "readme.txt", 777, 51);
+    std::fs::write(root.join("version.ini"), "1\n").unwrap();
+    let mut guest = Seat::on(dir, "guest", vec![host.addr()]).await;
+    guest.add("doom").await;
+    guest.offered("doom", 1).await;
+    guest.get("doom").await.unwrap();
+    guest.when("bytes", |s| s.operations.iter().any(|o| o.done_bytes > 0) || s.operations.is_empty()).await;
+    guest.cancel("doom").await.expect("the download was faster than this test assumes");
+    guest.until("the sweep", |e| matches!(e, PeerEvent::DownloadCancelled { .. }).then_some(())).await;
+    assert!(!guest.root("doom").join("version.ini").exists());
+    guest.when("quiet", |s| s.operations.is_empty()).await;
+    guest.get("doom").await.unwrap();
+    guest.finished().await;
+    assert_eq!(payload(&guest.root("doom")), payload(&host.root("doom")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_source_that_nobody_had_read_and_that_changes_never_makes_a_mix() {
     let dir = tempfile::tempdir().unwrap();
     let games = dir.path().join("games");

@@ -8,7 +8,7 @@ mod manifest;
 mod span;
 mod transfer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bonfire_disk::{Committed, DiskError, Download, SweepReport};
@@ -17,7 +17,7 @@ use bonfire_engine::offers::Target;
 use bonfire_engine::snapshot::Phase;
 use bonfire_engine::{ErrorClass, Report};
 use bonfire_net::Connection;
-use bonfire_proto::{Digest, GameId, Manifest, PeerId, chunk_count};
+use bonfire_proto::{Digest, GameId, Manifest, PeerId, RelPath, chunk_count};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -226,8 +226,12 @@ impl Work {
         if free < needed {
             return Err(Stop::Failed(no_space(&self.game, needed, free, &self.world)));
         }
+        let replaceable: Vec<RelPath> = here.replaceable.iter().map(|f| f.path.clone()).collect();
+        let (index, game) = (self.index.clone(), self.game.clone());
+        // Before the sentinel is set aside, so that a cancel and a second `get` still know what they were.
+        self.blocking_report(move || index.note_replaceable(&game, &here.replaceable)).await?;
         let folder = self.world.folder.clone();
-        let begun = self.blocking(move || folder.begin_download_over(&manifest, &here.ours, &here.replaceable)).await?;
+        let begun = self.blocking(move || folder.begin_download_over(&manifest, &here.ours, &replaceable)).await?;
         self.download = Some(begun);
         Ok(())
     }
@@ -302,18 +306,32 @@ impl Work {
     /// Gives up before a file is written over that nobody says is a version of the game. Only then is it known: a file
     /// of the right length may well hold the right bytes.
     async fn spare_strangers(&mut self) -> Result<(), Stop> {
-        let download = self.take()?;
-        let looked = self.world.blocking.run(move || (download.strangers(), download)).await?;
-        let (strangers, download) = looked;
-        let strangers = strangers.map_err(|e| errors::disk(&e));
-        let Some(first) = strangers.as_ref().ok().and_then(|s| s.first()) else {
+        let (download, index, game) = (self.take()?, self.index.clone(), self.game.clone());
+        let look = move || {
+            let strangers = download.strangers().map(|mut strangers| {
+                if !strangers.is_empty() {
+                    let here: BTreeSet<RelPath> =
+                        index.vouched(&game).replaceable.into_iter().map(|f| f.path).collect();
+                    strangers.retain(|path| !here.contains(path));
+                }
+                strangers
+            });
+            (strangers, download)
+        };
+        let (strangers, download) = self.world.blocking.run(look).await?;
+        let strangers = match strangers {
+            Ok(strangers) => strangers,
+            Err(error) => {
+                self.download = Some(download);
+                return Err(Stop::Failed(errors::disk(&error)));
+            }
+        };
+        let Some(first) = strangers.first() else {
             self.download = Some(download);
-            strangers?;
             return Ok(());
         };
         let path = self.world.folder.path().join(self.game.as_str()).join(first.as_str());
-        let count = strangers.as_ref().map_or(0, Vec::len);
-        let error = errors::disk(&DiskError::Occupied { path, count });
+        let error = errors::disk(&DiskError::Occupied { path, count: strangers.len() });
         self.blocking(move || download.discard()).await?;
         Err(Stop::Failed(error))
     }
