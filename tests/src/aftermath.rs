@@ -15,6 +15,9 @@ use crate::peer::{Peer, SOON};
 use crate::room::Room;
 use crate::tree::{self, Tree};
 
+/// What a person keeps in the game's folder, among the files of the game: in no file list, so never to be touched.
+const MINE: &[&str] = &["notes.txt", "extra/mine.txt"];
+
 /// The game that every crash strikes.
 pub const GAME: &str = "doom";
 
@@ -116,6 +119,12 @@ impl Stage {
                 std::fs::create_dir_all(root.join("local/saves")).unwrap();
                 std::fs::write(root.join("local/saves/one.sav"), "hours of play").unwrap();
                 std::fs::write(root.join(".softlan_game_installed"), "theirs").unwrap();
+            }
+        }
+        if mode != Mode::Remove {
+            std::fs::create_dir_all(root.join("extra")).unwrap();
+            for path in MINE {
+                std::fs::write(root.join(path), "mine").unwrap();
             }
         }
         // What no download may touch: another game, and a note of the player's.
@@ -227,7 +236,9 @@ impl Stage {
                 .then_some(())
         });
         self.seat.terminate();
-        let here = without_scratch(tree::payload(&self.seat.root(GAME)));
+        let here = without_own(tree::payload(&self.seat.root(GAME)));
+        // Of a version that was copied in by hand nobody knows which files the player wants.
+        let here: Tree = here.into_iter().filter(|(path, _)| path != "gone.eti").collect();
         assert_eq!(here, self.new, "{what}: the game in the end\n{}", self.seat.log().describe());
         let whole = tree::read(&self.seat.root(GAME));
         let scratch: Vec<&String> = whole.keys().filter(|path| is_scratch(path)).collect();
@@ -236,10 +247,12 @@ impl Stage {
 
     /// A sentinel is there only with exactly the content that it stands for.
     fn sentinel_means_complete(&self, what: &str) {
-        let here = without_scratch(tree::payload(&self.seat.root(GAME)));
+        let here = without_own(tree::payload(&self.seat.root(GAME)));
+        let mut updated = self.new.clone();
+        updated.extend(self.old.get_key_value("gone.eti").map(|(path, content)| (path.clone(), content.clone())));
         if here.contains_key("version.ini") {
             assert!(
-                here == self.new || here == self.old,
+                here == self.new || here == updated || without_folders(&here) == without_folders(&self.old),
                 "{what}: a sentinel over what is neither the old nor the new version: {here:?}\nold {:?}\nnew {:?}\n{}",
                 self.old,
                 self.new,
@@ -253,6 +266,12 @@ impl Stage {
         assert_eq!(std::fs::read_to_string(games.join("note.txt")).ok().as_deref(), Some("mine"), "{what}");
         assert!(games.join("bystander/version.ini").is_file(), "{what}: the bystander's sentinel");
         assert_eq!(std::fs::metadata(games.join("bystander/bystander.eti")).unwrap().len(), 100, "{what}");
+        if mode != Mode::Remove {
+            for path in MINE {
+                let content = std::fs::read_to_string(self.seat.root(GAME).join(path));
+                assert_eq!(content.ok().as_deref(), Some("mine"), "{what}: {path} in the game's folder");
+            }
+        }
         if mode == Mode::Update {
             let root = self.seat.root(GAME);
             let save = std::fs::read_to_string(root.join("local/saves/one.sav"));
@@ -311,13 +330,24 @@ fn is_scratch(path: &str) -> bool {
 
 fn is_players(path: &str) -> bool {
     // The intent log with `None` in it is the game's memory, not an orphan of a download.
-    ["local", ".softlan_game_installed", ".lanspread.json"]
-        .iter()
-        .any(|name| path == *name || path.starts_with(&format!("{name}/")))
+    path == "extra"
+        || MINE.contains(&path)
+        || ["local", ".softlan_game_installed", ".lanspread.json"]
+            .iter()
+            .any(|name| path == *name || path.starts_with(&format!("{name}/")))
 }
 
-fn without_scratch(tree: Tree) -> Tree {
-    tree.into_iter().filter(|(path, _)| !is_scratch(path)).collect()
+/// Without scratch, and without what the player keeps there.
+fn without_own(tree: Tree) -> Tree {
+    tree.into_iter().filter(|(path, _)| !is_scratch(path) && !MINE.contains(&path.as_str())).collect()
+}
+
+/// The files alone: the player's own may keep a folder.
+fn without_folders(tree: &Tree) -> Tree {
+    tree.iter()
+        .filter(|(_, content)| content.is_some())
+        .map(|(path, content)| (path.clone(), content.clone()))
+        .collect()
 }
 
 fn empty(folder: &Path) {
