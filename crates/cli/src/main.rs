@@ -79,6 +79,8 @@ fn start_log(out: &Out) {
         .with_writer(std::io::stderr)
         .with_ansi(out.colours_stderr())
         .with_target(false)
+        // A full disk behind stderr must not end the peer in a panic about its log.
+        .log_internal_errors(false)
         .init();
 }
 

@@ -88,6 +88,7 @@ fn the_commands_print_what_the_page_shows() {
     ann.running.event("game_hashed");
     let mut ben = Peer::start(&["--name", "ben", "--peer", &ann.listens_on], |games| write_game(games, "doom", "1.0"));
     ben.running.ever(|line| line["event"]["type"] == "remote_library_changed");
+    ben.running.ever(|line| line["event"]["type"] == "game_hashed");
     are_like("### `bonfire status`", &ben.run(&["status", "--json"]).expect(0).json());
     are_like("### `bonfire games`", &ann.run(&["games", "--json"]).expect(0).json());
     are_like("### `bonfire games --room`", &ben.run(&["games", "--room", "--json"]).expect(0).json());
