@@ -42,7 +42,9 @@ impl GamesFolder {
     pub fn claim(&self, holder: &Holder) -> Result<Claim, DiskError> {
         let inner = &*self.inner;
         let (path, note) = (FsPath::root().child(LOCK), FsPath::root().child(platform::HOLDER_NOTE));
-        let lock = inner.fs.open_write(&path, OpenMode::Either).map_err(|e| inner.io("opening", &path, e))?;
+        drop(inner.fs.open_write(&path, OpenMode::Either).map_err(|e| inner.io("opening", &path, e))?);
+        // Held open for reading alone: a file open for writing keeps its owner from making the file system read-only.
+        let lock = inner.fs.open_read(&path).map_err(|e| inner.io("opening", &path, e))?;
         match lock.try_lock() {
             Ok(true) => {}
             Ok(false) => {
@@ -57,11 +59,7 @@ impl GamesFolder {
         let text = serde_json::to_vec(holder).expect("BUG: a holder always serialises");
         // Not synced: it is for whoever looks while the holder lives.
         let write = |file: &dyn FsFile| file.set_len(0).and_then(|()| write_all_at(file, &text, 0));
-        let written: io::Result<()> = if note == path {
-            write(&*lock)
-        } else {
-            inner.fs.open_write(&note, OpenMode::Either).and_then(|file| write(&*file))
-        };
+        let written: io::Result<()> = inner.fs.open_write(&note, OpenMode::Either).and_then(|file| write(&*file));
         if let Err(e) = written {
             tracing::warn!(path = %inner.shown(&note).display(), error = %e, "cannot note who holds the games folder");
         }
