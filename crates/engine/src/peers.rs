@@ -38,6 +38,8 @@ const BACK_AFTER_GOODBYE: Duration = Duration::from_secs(3);
 /// How far apart two connections can come about although both sides dialled before they knew of the other's dial: one
 /// handshake and one hello, each at its time limit. Whoever dials later than that has lost the older connection.
 const SIMULTANEOUS_WITHIN: Duration = Duration::from_secs(10);
+/// How long a connection may be silent after a ping that a doubt sent, on a network that is slow but alive.
+const DOUBTED_FOR: Duration = Duration::from_secs(3);
 /// First and longest wait before a library is asked for again that a peer could not give.
 const ASK_AGAIN_MIN: Duration = Duration::from_secs(15);
 const ASK_AGAIN_MAX: Duration = Duration::from_secs(300);
@@ -114,6 +116,8 @@ pub struct Peer {
     /// When it was last heard of.
     pub last_seen: Instant,
     announced: Vec<SocketAddr>,
+    /// Since when its connection has to prove that it is alive: it announced one more address then.
+    doubted: Option<Instant>,
     dialing: Option<DialId>,
     next_dial: Option<Instant>,
     backoff: Duration,
@@ -214,7 +218,13 @@ impl Peers {
                 let larger = self.me > peer;
                 let p = self.all.entry(peer).or_insert_with(|| Peer::new(now, "mdns"));
                 let news = p.announced != addrs;
+                let gained =
+                    !p.announced.is_empty() && addrs.iter().any(|a| !p.announced.contains(a) && Some(*a) != p.addr);
                 p.announced = addrs;
+                if p.link.is_some() && gained && !p.moved_away() {
+                    // The old address is told beside the new one until its record expires, so this may be a move.
+                    p.doubted = Some(now);
+                }
                 if let Some(link) = p.link.filter(|_| news && p.moved_away()) {
                     // Not before two dials can no longer be taken for simultaneous, or the old connection might stay.
                     p.next_dial = Some(now.max(link.since + SIMULTANEOUS_WITHIN));
@@ -272,6 +282,14 @@ impl Peers {
     }
 }
 
+impl Link {
+    /// When a connection that answers nothing after a doubt is given up: not before two dials can no longer be taken for
+    /// simultaneous, or the old one might stay.
+    fn doubt_ends(&self, at: Instant) -> Instant {
+        (at + DOUBTED_FOR).max(self.since + SIMULTANEOUS_WITHIN)
+    }
+}
+
 impl Peer {
     fn new(now: Instant, found_by: &'static str) -> Self {
         Self {
@@ -283,6 +301,7 @@ impl Peer {
             told_rev: 0,
             last_seen: now,
             announced: Vec::new(),
+            doubted: None,
             dialing: None,
             next_dial: None,
             backoff: BACKOFF_MIN,
@@ -291,6 +310,14 @@ impl Peer {
             ask_wait: ASK_AGAIN_MIN,
             wants_snapshot: false,
             asked_until: now,
+        }
+    }
+
+    /// Whether its connection was silent for so long after a doubt that it is to be dialled again.
+    fn is_lost(&self, now: Instant) -> bool {
+        match (self.doubted, &self.link) {
+            (Some(at), Some(link)) => link.last_seen <= at && now >= link.doubt_ends(at),
+            _ => false,
         }
     }
 

@@ -49,7 +49,12 @@ impl Peers {
         let mut stale = Vec::new();
         let mut ask_again = Vec::new();
         for (id, p) in &mut self.all {
-            if p.dialing.is_none() && p.next_dial.is_some_and(|at| at <= now) && p.moved_away() {
+            let is_due = p.next_dial.is_some_and(|at| at <= now) && p.moved_away();
+            let is_lost = p.is_lost(now);
+            if is_lost {
+                p.doubted = None;
+            }
+            if p.dialing.is_none() && !p.announced.is_empty() && (is_due || is_lost) {
                 // The old connection stands until the new one is proven, so a false announcement costs nothing.
                 let dial = DialId(self.next_dial);
                 self.next_dial += 1;
@@ -63,6 +68,11 @@ impl Peers {
                 if p.ask_again.is_some_and(|at| at <= now) {
                     p.ask_again = None;
                     ask_again.push(*id);
+                }
+                p.doubted = p.doubted.filter(|at| link.last_seen <= *at);
+                if p.doubted.is_some_and(|at| link.pinged.is_none_or(|pinged| pinged < at)) {
+                    link.pinged = Some(now);
+                    fx.push(Effect::Send(link.conn, Control::Ping(Ping {})));
                 }
                 let quiet = now.since(link.last_seen);
                 if quiet >= STALE_AFTER {
@@ -124,6 +134,11 @@ impl Peers {
                 let ping = l.last_seen + ping_after(self.me, *id);
                 let ping = l.pinged.map_or(ping, |at| (at + PING_AFTER).max(ping));
                 let ping = (ping.min(l.last_seen + STALE_AFTER), "ping");
+                let doubt = p.doubted.filter(|at| l.last_seen <= *at);
+                let ping = doubt.map_or(ping, |at| match l.pinged {
+                    Some(pinged) if pinged >= at => ping.min((l.doubt_ends(at), "dial")),
+                    _ => ping.min((at, "ping")),
+                });
                 let ping = p.ask_again.map_or(ping, |at| ping.min((at, "ask for a library again")));
                 Some(p.next_dial.map_or(ping, |at| ping.min((at, "dial"))))
             }

@@ -545,9 +545,13 @@ impl Desk {
     }
 
     pub fn found(&mut self, other: &Other) -> Batch {
+        self.found_at(other, vec![other.addr])
+    }
+
+    pub fn found_at(&mut self, other: &Other, addrs: Vec<SocketAddr>) -> Batch {
         self.give(Input::Discovery(Discovered::Found {
             peer: other.id,
-            addrs: vec![other.addr],
+            addrs,
             proto_ver: PROTO_VERSION,
             library: (other.epoch, other.rev),
         }))

@@ -301,6 +301,38 @@ fn a_connected_peer_that_announces_other_addresses_is_dialled_there_at_once() {
     assert!(desk.pass(Duration::from_secs(20)).dials().is_empty());
 }
 
+fn is_ping(message: &Control) -> bool {
+    matches!(message, Control::Ping(_))
+}
+
+#[test]
+fn a_connected_peer_that_announces_one_more_address_is_dialled_there_only_if_it_does_not_answer() {
+    let mut desk = desk();
+    let other = Other::new(0x60);
+    let old = desk.meet(&other);
+    desk.found(&other);
+    desk.pass(Duration::from_secs(20));
+    let both = vec![other.addr, addr(99)];
+    let batch = desk.found_at(&other, both.clone());
+    assert!(batch.dials().is_empty());
+    let asked = desk.pass(Duration::from_millis(1)).sent().iter().filter(|(c, m)| *c == old && is_ping(m)).count();
+    let asked = asked + batch.sent().iter().filter(|(c, m)| *c == old && is_ping(m)).count();
+    assert_eq!(asked, 1, "it is asked at once");
+    // One answer, and the doubt is over.
+    desk.pass(Duration::from_millis(5));
+    desk.give(Input::Conn(ConnInput::Active(old)));
+    assert!(desk.pass(Duration::from_secs(8)).dials().is_empty());
+    assert!(desk.found_at(&other, both).is_empty(), "nothing new is announced");
+    // No answer: it is dialled where it says it is.
+    let three = vec![other.addr, addr(99), addr(98)];
+    desk.found_at(&other, three.clone());
+    let batch = desk.pass(Duration::from_secs(4));
+    assert_eq!(batch.dials().len(), 1, "{batch:?}");
+    assert_eq!(batch.dials()[0].1, three);
+    assert_eq!(desk.link(&other), Some(old), "it stands until the new one is proven");
+    assert!(desk.pass(Duration::from_secs(4)).dials().is_empty());
+}
+
 #[test]
 fn a_false_announcement_leaves_a_connection_alone_and_is_tried_once() {
     let mut desk = desk();
