@@ -103,14 +103,14 @@ fn nothing_of_a_room_is_left_behind_even_after_a_panic() {
             .unwrap_or(0)
     };
     let outcome = std::thread::spawn(|| {
-        let Some(room) = Room::new("gone") else { return };
+        let Some(room) = Room::alone("gone") else { return };
         let _a = room.cable("a");
         panic!("on purpose");
     })
     .join();
     // Another room of this process may stand at present; it holds the lock, so ask for a turn to know that none does.
     if outcome.is_err() {
-        let Some(room) = Room::new("after") else { return };
+        let Some(room) = Room::alone("after") else { return };
         assert_eq!(left(), 1, "only the new room's switch");
         drop(room);
     }
