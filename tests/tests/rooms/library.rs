@@ -53,6 +53,11 @@ fn a_library_change_arrives_as_a_delta() {
     a.start();
     let mut b = room.peer("b");
     b.sees_hashed(&a, "doom");
+    // What is seen may be told a moment later; the mark comes after both.
+    let seen = b.view_of(a.id()).unwrap()["library_rev"].as_u64().unwrap();
+    b.expect("what was seen so far", SOON, |e| {
+        e["type"] == "remote_library_changed" && e["library_rev"].as_u64().unwrap() >= seen
+    });
     b.mark();
     Recipe::new("quake", 1).write(&room.folder().join("elsewhere"));
     std::fs::rename(room.folder().join("elsewhere/quake"), a.root("quake")).unwrap();

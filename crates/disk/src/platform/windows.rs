@@ -111,6 +111,7 @@ fn lift_read_only(at: &Path) -> io::Result<bool> {
     if kind_of(&meta) != Kind::File || !permissions.readonly() {
         return Ok(false);
     }
+    #[expect(clippy::permissions_set_readonly_false, reason = "here it is one attribute, not a mode for everybody")]
     permissions.set_readonly(false);
     fs::set_permissions(at, permissions)?;
     Ok(true)
