@@ -350,6 +350,15 @@ impl Index {
     /// Notes what a finished download holds, so that the scan that settles it need not read it again, and what
     /// `verify` compares with from here on. To be called where blocking is allowed.
     pub(crate) fn note_download(&self, manifest: &Manifest, files: Vec<KnownFile>) -> Result<(), Report> {
+        self.note_expected(manifest)?;
+        let game = &manifest.game_id;
+        self.world.database.with(|s| s.set_setting(&replaceable_key(game), None)).map_err(|e| errors::store(&e))?;
+        self.lock().fresh.insert(game.clone(), files);
+        Ok(())
+    }
+
+    /// Notes what a game is downloaded as, from its sentinel on. To be called where blocking is allowed.
+    pub(crate) fn note_expected(&self, manifest: &Manifest) -> Result<(), Report> {
         let game = &manifest.game_id;
         let text = serde_json::to_string(manifest).map_err(|e| {
             Report::new(ErrorClass::Bug, "bug", format!("the file list of {game} cannot be stored: {e}"))
@@ -359,11 +368,8 @@ impl Index {
             let hashes = manifest
                 .content_hash
                 .map(|content| format!("{} {content} {}", manifest.manifest_hash, manifest.eti_version));
-            s.set_setting(&expected_hash_key(game), hashes.as_deref()).map_err(|e| errors::store(&e))?;
-            s.set_setting(&replaceable_key(game), None).map_err(|e| errors::store(&e))
-        })?;
-        self.lock().fresh.insert(game.clone(), files);
-        Ok(())
+            s.set_setting(&expected_hash_key(game), hashes.as_deref()).map_err(|e| errors::store(&e))
+        })
     }
 
     /// What a download may do to the files that lie in a game's root. To be called where blocking is allowed.

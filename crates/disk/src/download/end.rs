@@ -233,6 +233,14 @@ impl Download {
         atomic::write_synced(&*self.inner.fs, &path, &bytes).map_err(|e| self.inner.io("writing", &path, e))
     }
 
+    /// The manifest with all hashes, once every chunk is here: what a commit will leave.
+    ///
+    /// # Errors
+    /// `Mismatch` when hashes are missing or do not merge.
+    pub fn complete_manifest(&self) -> Result<Manifest, DiskError> {
+        Ok(self.complete()?.0)
+    }
+
     /// The content of a download whose list came without hashes, once all of it is here.
     #[must_use]
     pub fn content_if_unannounced(&self) -> Option<ContentHash> {

@@ -353,8 +353,15 @@ impl Work {
 
     /// From here on there is no way back.
     async fn commit(&mut self) -> Result<(), Stop> {
-        let download = self.take()?;
-        let committed: Committed = self.blocking(move || download.commit()).await?;
+        let (download, index) = (self.take()?, self.index.clone());
+        // What the sentinel will stand for is durable before it: after a kill in between, a person's own files beside it
+        // would be taken for the game's.
+        let commit = move || {
+            let manifest = download.complete_manifest().map_err(|e| errors::disk(&e))?;
+            index.note_expected(&manifest)?;
+            download.commit().map_err(|e| errors::disk(&e))
+        };
+        let committed: Committed = self.blocking_report(commit).await?;
         let files: Vec<KnownFile> = committed
             .manifest
             .files
