@@ -1,11 +1,10 @@
 use std::sync::Arc;
-use std::time::Duration;
 
 use bonfire_engine::command::{Command, NodeCommand, Reply};
 use bonfire_engine::{EventRecord, PeerEvent, Report, Snapshot};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{Peer, connection};
@@ -16,11 +15,17 @@ use crate::lines::{Line, LineSplitter};
 struct FakePeer {
     snapshot: watch::Sender<Arc<Snapshot>>,
     events: broadcast::Sender<EventRecord>,
+    /// Holds back the answer to `add_peer`.
+    may_answer: Arc<Notify>,
 }
 
 impl FakePeer {
     fn new(events: usize) -> Self {
-        Self { snapshot: watch::Sender::new(Arc::new(snapshot(0))), events: broadcast::Sender::new(events) }
+        Self {
+            snapshot: watch::Sender::new(Arc::new(snapshot(0))),
+            events: broadcast::Sender::new(events),
+            may_answer: Arc::default(),
+        }
     }
 
     fn emit(&self, seq: u64) {
@@ -41,7 +46,7 @@ impl Peer for FakePeer {
             Command::Peer(NodeCommand::Probe) => Ok(Reply::Probed { results: Vec::new() }),
             Command::Peer(NodeCommand::ShutDown) => std::future::pending().await,
             Command::Peer(NodeCommand::AddPeer { .. }) => {
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                self.may_answer.notified().await;
                 Ok(Reply::Done)
             }
             _ => Err(Report::new(bonfire_engine::ErrorClass::Refused, "no", "not here")),
@@ -200,9 +205,14 @@ async fn the_last_line_says_that_the_peer_has_stopped_whatever_else_is_due() {
     client.tell(r#"{"id":3,"command":{"peer":"probe"}}"#).await;
     while client.next().await.unwrap()["id"] != 3 {}
     peer.emit_event(1, PeerEvent::Stopped);
-    tokio::time::sleep(Duration::from_millis(10)).await;
+    // Its answer shows that the event was there to be written before it.
+    client.tell(r#"{"id":4,"command":{"peer":"probe"}}"#).await;
+    let mut lines = vec![client.next().await.unwrap()];
+    while lines.last().unwrap()["id"] != 4 {
+        lines.push(client.next().await.unwrap());
+    }
     stop.cancel();
-    let mut lines = Vec::new();
+    peer.may_answer.notify_one();
     while let Some(line) = client.next().await {
         lines.push(line);
     }
