@@ -347,17 +347,15 @@ impl Index {
         Ok(())
     }
 
-    /// Notes what a finished download holds, so that the scan that settles it need not read it again, and what
-    /// `verify` compares with from here on. To be called where blocking is allowed.
-    pub(crate) fn note_download(&self, manifest: &Manifest, files: Vec<KnownFile>) -> Result<(), Report> {
-        self.note_expected(manifest)?;
-        let game = &manifest.game_id;
+    /// Notes what a finished download holds, so that the scan that settles it need not read it again. What it was
+    /// downloaded as was noted before its sentinel. To be called where blocking is allowed.
+    pub(crate) fn note_download(&self, game: &GameId, files: Vec<KnownFile>) -> Result<(), Report> {
         self.world.database.with(|s| s.set_setting(&replaceable_key(game), None)).map_err(|e| errors::store(&e))?;
         self.lock().fresh.insert(game.clone(), files);
         Ok(())
     }
 
-    /// Notes what a game is downloaded as, from its sentinel on. To be called where blocking is allowed.
+    /// Notes what a game is downloaded as, from its sentinel on: `verify` compares with it. To be called where blocking is allowed.
     pub(crate) fn note_expected(&self, manifest: &Manifest) -> Result<(), Report> {
         let game = &manifest.game_id;
         let text = serde_json::to_string(manifest).map_err(|e| {

@@ -372,12 +372,10 @@ impl Work {
                 Some(KnownFile { path: f.path.clone(), stamp, blake3: f.blake3?, chunks })
             })
             .collect();
-        let (index, manifest) = (self.index.clone(), committed.manifest);
-        let game = self.game.clone();
+        let (index, game) = (self.index.clone(), self.game.clone());
         let noted = move || {
-            // The game is here and complete, whatever the database says: it is read again, and `verify` takes it as first
-            // read. What the engine wants durable of it comes later and is not forgiven.
-            if let Err(error) = index.note_download(&manifest, files) {
+            // The game is here and complete, whatever the database says: it is read again. What the engine wants durable of it comes later and is not forgiven.
+            if let Err(error) = index.note_download(&game, files) {
                 tracing::warn!("{game} was downloaded, and what it held could not be noted: {error}");
                 index.distrust(&game);
             }
