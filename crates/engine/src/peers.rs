@@ -253,6 +253,13 @@ impl Peers {
         }
     }
 
+    /// Has the connection of a peer answer a ping soon, or dials that peer anew.
+    pub fn doubt(&mut self, now: Instant, peer: PeerId) {
+        if let Some(p) = self.all.get_mut(&peer).filter(|p| p.link.is_some()) {
+            p.doubted = Some(now);
+        }
+    }
+
     /// Takes in something about a connection. `mine` is what we say of ourselves.
     pub fn conn(&mut self, now: Instant, input: ConnInput, mine: &Hello, fx: &mut Vec<Effect>) -> Vec<PeersChange> {
         match input {
@@ -319,6 +326,11 @@ impl Peer {
             (Some(at), Some(link)) => link.last_seen <= at && now >= link.doubt_ends(at),
             _ => false,
         }
+    }
+
+    /// Where it is dialled: where it announces itself, or else where it was.
+    fn addrs(&self) -> Vec<SocketAddr> {
+        if self.announced.is_empty() { self.addr.into_iter().collect() } else { self.announced.clone() }
     }
 
     /// Whether it announces addresses, and the one that it was reached at is none of them any more.

@@ -249,6 +249,8 @@ impl Engine {
                 }
             }
             OpInput::SourceDropped(peer, error) => {
+                // It may have gone without a word; a ping settles that long before its silence alone would.
+                self.peers.doubt(now, peer);
                 fx.push(Effect::Emit(PeerEvent::SourceDropped { op: id.0, game, peer, error }));
             }
             OpInput::Starved(error) => {

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bonfire_proto::{CloseCode, PeerId};
 use quinn::{AsyncUdpSocket, ClientConfig, EndpointConfig, Runtime, ServerConfig, VarInt};
+use quinn_proto::HashedConnectionIdGenerator;
+use ring::hmac;
 use rustls::pki_types::CertificateDer;
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -88,12 +90,22 @@ impl Endpoint {
     ) -> Result<Self, NetError> {
         // Two peers of a simulation may be given one seed, but never one connection id.
         let seed = seed.map(|seed| identity.key_hash().0.0.iter().fold(seed, |s, b| s.rotate_left(8) ^ u64::from(*b)));
-        let mut config = EndpointConfig::default();
+        // Made from the identity, they outlive a crash: who still talks to the process before is told by a stateless reset
+        // (RFC 9000 §10.3) that it is gone, instead of waiting for it.
+        let reset_key = hmac::Key::new(hmac::HMAC_SHA256, &identity.derived("bonfire quic stateless reset"));
+        let mut config = EndpointConfig::new(Arc::new(reset_key));
         let failed = |why: String| NetError::Crypto { doing: "set up QUIC", why };
         config.max_udp_payload_size(tuning.mtu_max.max(1472)).map_err(|e| failed(e.to_string()))?;
-        if let Some(seed) = seed {
-            config.rng_seed(Some(bytes_of(seed)));
-            config.cid_generator(move || Box::new(SeededCids(seed)));
+        match seed {
+            Some(seed) => {
+                config.rng_seed(Some(bytes_of(seed)));
+                config.cid_generator(move || Box::new(SeededCids(seed)));
+            }
+            None => {
+                let [a, b, c, d, e, f, g, h, ..] = identity.derived("bonfire quic connection ids");
+                let key = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+                config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(key)));
+            }
         }
         let transport = tuning.transport();
         let mut server = ServerConfig::with_crypto(Arc::new(tls::server(&identity)?));

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use bonfire_proto::PeerId;
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519, SerialNumber, date_time_ymd};
+use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -102,6 +103,14 @@ impl Identity {
     #[must_use]
     pub const fn key_hash(&self) -> KeyHash {
         self.proof.key_hash
+    }
+
+    /// A secret for `purpose` that is the same after every restart and tells nothing about the key.
+    pub(crate) fn derived(&self, purpose: &str) -> [u8; 32] {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.key.secret_pkcs8_der());
+        let mut out = [0u8; 32];
+        out.copy_from_slice(hmac::sign(&key, purpose.as_bytes()).as_ref());
+        out
     }
 
     /// The certificate, DER.

@@ -3,8 +3,11 @@
 
 mod support;
 
+use std::time::Duration;
+
 use bonfire_engine::ErrorClass;
 use bonfire_net::{Identity, NetError, Tuning};
+use bonfire_proto::message::{ProbeBack, Request};
 use bonfire_proto::{CloseCode, Digest};
 use rustls::pki_types::CertificateDer;
 use support::{Stranger, accepted, connected, hasty, id_of, peer};
@@ -123,7 +126,7 @@ async fn who_speaks_another_protocol_is_refused() {
 #[tokio::test]
 async fn nobody_there_is_said_within_the_limit() {
     let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    let a = peer(1, "127.0.0.1:0", Tuning { handshake_limit: std::time::Duration::from_millis(200), ..hasty() });
+    let a = peer(1, "127.0.0.1:0", Tuning { handshake_limit: Duration::from_millis(200), ..hasty() });
     let error = a.connect(silent.local_addr().unwrap(), None).await.unwrap_err();
     assert!(matches!(error, NetError::HandshakeTimeout { .. }), "{error}");
     assert_eq!(error.class(), ErrorClass::Unreachable);
@@ -179,4 +182,27 @@ async fn closing_the_endpoint_tells_everybody() {
     assert!(a.accept().await.is_none());
     let error = a.connect(b.local_addr().unwrap(), None).await.unwrap_err();
     assert!(matches!(error, NetError::EndpointClosed), "{error}");
+}
+
+#[test]
+fn a_peer_that_was_killed_and_is_back_tells_who_still_talks_to_the_one_before() {
+    let here = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let doomed = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let guest = here.block_on(async { peer(1, "127.0.0.1:0", Tuning::default()) });
+    let host = doomed.block_on(async { peer(2, "127.0.0.1:0", Tuning::default()) });
+    let there = host.local_addr().unwrap();
+    let accepting = doomed.spawn(async move { (accepted(&host).await, host) });
+    let dialed = here.block_on(guest.connect(there, None)).unwrap();
+    let held = doomed.block_on(accepting).unwrap();
+    // Its tasks end without a word on the wire, as in a kill.
+    doomed.shutdown_timeout(Duration::from_secs(10));
+    here.block_on(async {
+        drop(held);
+        let _back = peer(2, &there.to_string(), Tuning::default());
+        let request = Request::ProbeBack(ProbeBack { port: 1 });
+        let both = async { tokio::join!(dialed.request(&request), dialed.closed()) };
+        let (asked, because) = tokio::time::timeout(Duration::from_secs(10), both).await.unwrap();
+        assert!(asked.is_err());
+        assert_eq!((because.code, because.by_peer), (None, true), "{because:?}");
+    });
 }

@@ -54,13 +54,13 @@ impl Peers {
             if is_lost {
                 p.doubted = None;
             }
-            if p.dialing.is_none() && !p.announced.is_empty() && (is_due || is_lost) {
+            if p.dialing.is_none() && !p.addrs().is_empty() && (is_due || is_lost) {
                 // The old connection stands until the new one is proven, so a false announcement costs nothing.
                 let dial = DialId(self.next_dial);
                 self.next_dial += 1;
                 p.dialing = Some(dial);
                 p.next_dial = None;
-                dials.push((dial, p.announced.clone(), Some(*id)));
+                dials.push((dial, p.addrs(), Some(*id)));
             }
             if let Some(link) = &mut p.link {
                 // Whoever is where it announces itself, after all, needs no dial.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bonfire_engine::PeerEvent;
 use bonfire_engine::command::TransferCommand;
-use bonfire_engine::input::{Effect, Input, OpId, OpInput, OpOutcome, OpPlan, Watched};
+use bonfire_engine::input::{ConnInput, Effect, Input, OpId, OpInput, OpOutcome, OpPlan, Watched};
 use bonfire_engine::snapshot::{OperationKind, Phase};
 use bonfire_proto::message::{Control, LibraryDeltaMsg};
 use bonfire_proto::{Availability, GameSummary};
@@ -643,6 +643,27 @@ fn a_worker_that_speaks_after_its_end_is_not_heard() {
     desk.scan(Some("doom"));
     assert!(desk.op(op, OpInput::Phase(Phase::Transferring)).is_empty());
     assert!(desk.finish(op, swept()).is_empty());
+}
+
+#[test]
+fn a_source_that_was_let_go_is_asked_whether_it_lives_and_dialled_where_it_was_when_it_says_nothing() {
+    let (mut desk, op) = fetching();
+    let conn = desk.link(&seat()).unwrap();
+    desk.pass(Duration::from_secs(20));
+    let dropped = desk.op(op, OpInput::SourceDropped(peer(0x40), report("stalled")));
+    let soon = desk.pass(Duration::from_millis(1));
+    let pings = |b: &Batch| b.sent().iter().filter(|(c, m)| *c == conn && matches!(m, Control::Ping(_))).count();
+    assert_eq!(pings(&dropped) + pings(&soon), 1);
+    let batch = desk.pass(Duration::from_secs(4));
+    assert_eq!(batch.dials().len(), 1, "{batch:?}");
+    // Nothing announces it, as a peer of `--peer` that is found in no other way.
+    assert_eq!((&batch.dials()[0].1, batch.dials()[0].2), (&vec![seat().addr], Some(seat().id)));
+    assert_eq!(desk.link(&seat()), Some(conn), "it stands until the new one is proven");
+    // One that answers is left alone.
+    desk.op(op, OpInput::SourceDropped(peer(0x40), report("stalled")));
+    desk.pass(Duration::from_millis(1));
+    desk.give(Input::Conn(ConnInput::Active(conn)));
+    assert!(desk.pass(Duration::from_secs(9)).dials().is_empty());
 }
 
 #[test]
