@@ -373,7 +373,13 @@ impl Index {
     /// What a download may do to the files that lie in a game's root. To be called where blocking is allowed.
     pub(crate) fn vouched(&self, game: &GameId) -> Vouched {
         // Of a root that cannot be read nothing is vouched for; the download itself meets the obstacle and names it.
-        let Ok(walked) = self.world.folder.walk(game) else { return Vouched::default() };
+        let walked = match self.world.folder.walk(game) {
+            Ok(walked) => walked,
+            Err(error) => {
+                tracing::warn!("nothing of {game} is vouched for: {}", errors::chain(&error));
+                return Vouched::default();
+            }
+        };
         let known = self.downloaded_as(game).and_then(|manifest| Ok((manifest, self.files(game)?)));
         let (manifest, rows) = known.unwrap_or_else(|error| {
             tracing::warn!("{error}");

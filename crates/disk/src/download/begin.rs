@@ -133,8 +133,8 @@ impl GamesFolder {
     /// Takes up the download that is recorded in a game root, from its verified chunks.
     ///
     /// # Errors
-    /// `NotFound` when none is recorded; `Completed` when nothing but its last steps was missing, which were taken; `Busy` while this process has it open, or when it was cancelled or belongs to
-    /// an install; `UnknownFormat`; `InTheWay`; `Occupied`; the disk's.
+    /// `NotFound` when none is recorded; `Completed` when nothing but its last steps was missing, which were taken; `Busy`
+    /// while this process has it open, or when it was cancelled or belongs to an install; `UnknownFormat`; `InTheWay`; `Occupied`; the disk's.
     pub fn resume_download(&self, game: &GameId) -> Result<Download, DiskError> {
         let inner = &self.inner;
         let held = Held::take(inner, game)?;
