@@ -388,7 +388,8 @@ impl Engine {
         }
         let ended: Vec<_> = settled.iter().filter_map(|(id, _)| self.ops.end(*id).map(|op| (*id, op))).collect();
         touched.extend(ended.iter().map(|(_, op)| op.game.clone()));
-        self.refresh(now, touched, true, fx);
+        // What could not be read is not gone: the index keeps what it knows.
+        self.refresh(now, touched, readable, fx);
         if !ended.is_empty() {
             self.ops_changed(fx);
         }

@@ -145,7 +145,7 @@ impl Index {
         for game in ids {
             let facts = match self.read_game(&game, &mut read.walked) {
                 Ok(facts) => facts,
-                Err(error) if scope.is_some() => return Err(errors::disk(&error)),
+                Err(error) if scope.is_some() => return Err(error),
                 Err(error) => self.unreadable(&game, &error),
             };
             read.games.insert(game, facts);
@@ -156,9 +156,9 @@ impl Index {
 
     /// One unreadable game must not hide the others; what was known of it stands, but for what its root still says: without
     /// a sentinel nothing is downloaded, whatever it was before.
-    fn unreadable(&self, game: &GameId, error: &DiskError) -> Option<GameFacts> {
+    fn unreadable(&self, game: &GameId, error: &Report) -> Option<GameFacts> {
         let mut facts = self.lock().entries.get(game).map(|e| e.facts.clone())?;
-        facts.problems = vec![errors::chain(error)];
+        facts.problems = vec![error.message.clone()];
         if let Ok(Some(seen)) = self.world.folder.fingerprint(game) {
             facts.downloaded &= seen.sentinel.is_some();
             facts.installed = seen.installed;
@@ -166,9 +166,9 @@ impl Index {
         Some(facts)
     }
 
-    fn read_game(&self, game: &GameId, walked_now: &mut BTreeSet<GameId>) -> Result<Option<GameFacts>, DiskError> {
+    fn read_game(&self, game: &GameId, walked_now: &mut BTreeSet<GameId>) -> Result<Option<GameFacts>, Report> {
         let folder = &self.world.folder;
-        let Some(fingerprint) = folder.fingerprint(game)? else {
+        let Some(fingerprint) = folder.fingerprint(game).map_err(|e| errors::disk(&e))? else {
             let mut cache = self.lock();
             cache.entries.remove(game);
             cache.pending.remove(game);
@@ -195,9 +195,10 @@ impl Index {
             }
             folders.push(folder.clone());
         };
-        let walked = folder.walk_telling(game, &mut passing).inspect_err(|_| self.distrust(game))?;
+        let walked = folder.walk_telling(game, &mut passing).map_err(|e| errors::disk(&e));
+        let walked = walked.inspect_err(|_| self.distrust(game))?;
         let known = self.known_content(game);
-        let (files, private) = self.of_the_game(game, &walked);
+        let (files, private) = self.of_the_game(game, &walked).inspect_err(|_| self.distrust(game))?;
         let rows: Vec<FileRow> = files
             .into_iter()
             .map(|f| FileRow {
@@ -256,15 +257,17 @@ impl Index {
     /// The files that are this version of the game, and the others. What lies beside the files of a download is a
     /// person's own (a save, a note): it must neither leave this machine nor make its copy another than the room's. A
     /// game that was put here by hand is all of its files.
-    fn of_the_game<'a>(&self, game: &GameId, walked: &'a Walked) -> (Vec<&'a WalkedFile>, Vec<&'a RelPath>) {
-        let downloaded = self.downloaded_as(game).unwrap_or_else(|error| {
-            tracing::warn!("{error}");
-            None
-        });
-        let downloaded = downloaded.filter(|m| is_version(m, walked));
+    ///
+    /// Not to know what was downloaded fails the reading: it must not make a person's files part of the game.
+    fn of_the_game<'a>(
+        &self,
+        game: &GameId,
+        walked: &'a Walked,
+    ) -> Result<(Vec<&'a WalkedFile>, Vec<&'a RelPath>), Report> {
+        let downloaded = self.downloaded_as(game)?.filter(|m| is_version(m, walked));
         let (ours, others): (Vec<_>, Vec<_>) =
             walked.files.iter().partition(|f| downloaded.as_ref().is_none_or(|m| m.file(&f.path).is_some()));
-        (ours, others.into_iter().map(|f| &f.path).collect())
+        Ok((ours, others.into_iter().map(|f| &f.path).collect()))
     }
 
     /// Has the next scan list a game's files anew: something in it changed, which its fingerprint need not show.
@@ -330,8 +333,11 @@ impl Index {
         };
         let hashes: Vec<(GameId, Vec<FileHashes>)> =
             fresh.into_iter().map(|(game, files)| (game, files.into_iter().map(hash_row).collect())).collect();
-        let settings_gone: Vec<String> =
-            persist.gone.iter().flat_map(|g| [expected_key(g), expected_hash_key(g), replaceable_key(g)]).collect();
+        // Without the note of what was downloaded a person's own files beside it would count as the game's, and be
+        // shared. So it goes only with the folder, and not when that could not be read.
+        let is_away = |game: &&GameId| matches!(self.world.folder.fingerprint(game), Ok(None));
+        let keys = |g| [expected_key(g), expected_hash_key(g), replaceable_key(g)];
+        let settings_gone: Vec<String> = persist.gone.iter().filter(is_away).flat_map(keys).collect();
         let commit = LibraryCommit {
             change: persist.change.as_ref(),
             index: &rows,
@@ -355,19 +361,19 @@ impl Index {
         Ok(())
     }
 
-    /// Notes what a game is downloaded as, from its sentinel on: `verify` compares with it. To be called where blocking is allowed.
+    /// Notes what a game is downloaded as, from its sentinel on: `verify` compares with it. To be called where blocking is
+    /// allowed.
     pub(crate) fn note_expected(&self, manifest: &Manifest) -> Result<(), Report> {
         let game = &manifest.game_id;
         let text = serde_json::to_string(manifest).map_err(|e| {
             Report::new(ErrorClass::Bug, "bug", format!("the file list of {game} cannot be stored: {e}"))
         })?;
-        self.world.database.with(|s| {
-            s.set_setting(&expected_key(game), Some(&text)).map_err(|e| errors::store(&e))?;
-            let hashes = manifest
-                .content_hash
-                .map(|content| format!("{} {content} {}", manifest.manifest_hash, manifest.eti_version));
-            s.set_setting(&expected_hash_key(game), hashes.as_deref()).map_err(|e| errors::store(&e))
-        })
+        let hashes = manifest
+            .content_hash
+            .map(|content| format!("{} {content} {}", manifest.manifest_hash, manifest.eti_version));
+        let (list, hash) = (expected_key(game), expected_hash_key(game));
+        let both = [(list.as_str(), Some(text.as_str())), (hash.as_str(), hashes.as_deref())];
+        self.world.database.with(|s| s.set_settings(&both)).map_err(|e| errors::store(&e))
     }
 
     /// What a download may do to the files that lie in a game's root. To be called where blocking is allowed.

@@ -247,7 +247,15 @@ impl Store {
     /// # Errors
     /// As the disk says.
     pub fn set_setting(&mut self, key: &str, value: Option<&str>) -> StoreResult<()> {
-        self.write("writing a setting", |tx| setting::set(tx, key, value))
+        self.set_settings(&[(key, value)])
+    }
+
+    /// Changes several settings together.
+    ///
+    /// # Errors
+    /// As the disk says. Nothing is changed then.
+    pub fn set_settings(&mut self, settings: &[(&str, Option<&str>)]) -> StoreResult<()> {
+        self.write("writing a setting", |tx| settings.iter().try_for_each(|(key, value)| setting::set(tx, key, *value)))
     }
 
     /// One consistent look: several queries see the same state even while another connection writes.

@@ -359,12 +359,13 @@ impl Desk {
         if let Input::Scanned(Scanned { scope: None, games: Ok(_), .. }) = &input {
             self.read_once = true;
         }
+        let unreadable = matches!(&input, Input::Scanned(Scanned { games: Err(_), .. }));
         let effects = self.engine.handle(Instant(self.now), input);
-        self.check(&what, &effects);
+        self.check(&what, unreadable, &effects);
         Batch(effects)
     }
 
-    fn check(&mut self, what: &str, effects: &[Effect]) {
+    fn check(&mut self, what: &str, unreadable: bool, effects: &[Effect]) {
         let mut indexed = BTreeSet::new();
         let mut shown = None;
         for effect in effects {
@@ -390,8 +391,9 @@ impl Desk {
                     Some(*library_rev)
                 }
                 Effect::Emit(PeerEvent::DownloadFinished { game, .. } | PeerEvent::GameRemoved { game, .. }) => {
+                    // Of a folder that could not be read there is nothing to store.
                     assert!(
-                        !self.read_once || indexed.contains(game),
+                        !self.read_once || unreadable || indexed.contains(game),
                         "{game} was told before it was durable, after {what}"
                     );
                     None

@@ -178,6 +178,15 @@ fn what_an_operation_left_is_not_offered_while_it_cannot_be_read() {
 }
 
 #[test]
+fn a_fetched_game_that_cannot_be_read_is_not_taken_for_gone() {
+    let (mut desk, op) = fetching();
+    desk.finish(op, downloaded());
+    let batch = desk.scanned(Some("doom"), Err(report("unreadable")));
+    assert_eq!(outcomes(&batch), 1, "{batch:?}");
+    assert!(batch.persists().iter().all(|p| p.gone.is_empty()), "{batch:?}");
+}
+
+#[test]
 fn a_game_left_in_doubt_is_offered_again_when_it_can_be_read() {
     let mut desk = Desk::started(&["doom"], &[("doom", facts(1))]);
     let (op, _) = desk.transfer(TransferCommand::Verify { game: game("doom") });
