@@ -9,12 +9,12 @@ use std::path::Path;
 use bonfire_engine::PeerEvent;
 use bonfire_engine::command::{Command, LibraryCommand, NodeCommand, TransferCommand};
 use bonfire_engine::snapshot::{OperationView, Phase};
-use bonfire_net::{Endpoint, Identity, Tuning};
+use bonfire_net::{Endpoint, Identity};
 use bonfire_proto::limits::PROTO_VERSION;
-use bonfire_proto::message::{Control, GetChunks, Hello, Request};
+use bonfire_proto::message::{Control, GetChunks, Hello, Request, Response};
 use bonfire_proto::{Availability, Digest, LibraryEpoch, Manifest, ManifestFile, RelPath};
 
-use seat::{MIB, Seat, config, game, payload, tree, write};
+use seat::{MIB, Seat, Step, WITHIN, config, game, patient, payload, tree, write};
 
 fn small(root: &Path) {
     write(root, "doom.eti", 9 * MIB + 123, 1);
@@ -28,6 +28,8 @@ fn large(root: &Path) {
     write(root, "more/data.bin", 17 * MIB, 2);
 }
 
+/// Requests of one who asks for much: as many as a connection has streams, but for the control stream and some spare.
+const MUCH: u32 = 60;
 const LARGE: u64 = (96 + 17) * MIB as u64 + 5 + 2;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -486,17 +488,26 @@ async fn another_version_put_there_by_hand_is_not_repaired_into_the_one_before()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_who_asks_for_much_and_reads_nothing_does_not_keep_others_from_being_served() {
-    let host = Seat::hosting("doom", small).await;
-    large(&host.root("huge"));
+    let dir = tempfile::tempdir().unwrap();
+    small(&dir.path().join("games/doom"));
+    large(&dir.path().join("games/huge"));
+    let (opened, mut opens) = tokio::sync::watch::channel(0);
+    let host = Seat::hooked(dir, "host", Vec::new(), move |step, path| {
+        if step == Step::OpenRead && path == "huge/doom.eti" {
+            opened.send_modify(|n| *n += 1);
+        }
+    })
+    .await;
+    host.add("doom").await;
     host.add("huge").await;
-    host.when("its hash", |s| s.games.iter().all(|g| g.content_hash.is_some()) && s.games.len() == 2).await;
+    host.when("its hash", |s| s.games.len() == 2 && s.games.iter().all(|g| g.content_hash.is_some())).await;
     let huge = host.view().games.iter().find(|g| g.id == game("huge")).and_then(|g| g.manifest_hash).unwrap();
     let mut guest = Seat::new("guest", vec![host.addr()]).await;
     guest.offered("doom", 1).await;
 
     let dir = tempfile::tempdir().unwrap();
     let identity = Identity::load_or_create(dir.path()).unwrap();
-    let endpoint = Endpoint::bind(identity, "127.0.0.1:0".parse().unwrap(), Tuning::default()).unwrap();
+    let endpoint = Endpoint::bind(identity, "127.0.0.1:0".parse().unwrap(), patient()).unwrap();
     let hostile = endpoint.connect(host.addr(), None).await.unwrap();
     let (mut control, mut heard) = hostile.open_control().await.unwrap();
     let hello = Hello {
@@ -511,8 +522,9 @@ async fn one_who_asks_for_much_and_reads_nothing_does_not_keep_others_from_being
     };
     control.send(&Control::Hello(hello)).await.unwrap();
     assert!(matches!(heard.recv().await.unwrap(), Some(Control::HelloAck(_))));
+    let before = *opens.borrow();
     let mut unread = Vec::new();
-    for n in 0..60 {
+    for n in 0..MUCH {
         let request = Request::GetChunks(GetChunks {
             game_id: game("huge"),
             manifest_hash: huge,
@@ -522,12 +534,22 @@ async fn one_who_asks_for_much_and_reads_nothing_does_not_keep_others_from_being
         });
         unread.push(hostile.request(&request).await.unwrap());
     }
-    // They hold as many chunks as they can get before anyone else comes.
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-    let began = std::time::Instant::now();
+    // All of them are being answered before anyone else comes, and nothing but their reader could let go of what they
+    // hold: this host waits for it longer than the guest is waited for here.
+    tokio::time::timeout(WITHIN, opens.wait_for(|n| *n >= before + MUCH)).await.unwrap().unwrap();
     guest.get("doom").await.unwrap();
     guest.finished().await;
-    let took = began.elapsed();
-    assert!(took < std::time::Duration::from_secs(12), "{took:?}");
-    drop(unread);
+
+    // They were under way all the time: one of them comes whole as soon as it is read.
+    unread.truncate(1);
+    let mut answer = unread.remove(0);
+    for index in 0..4 {
+        let Some(Response::Chunk(chunk)) = answer.next().await.unwrap() else { panic!("no chunk {index}") };
+        assert_eq!(chunk.index, index);
+        let mut left = chunk.len as usize;
+        while left > 0 {
+            left -= answer.read_raw(left).await.unwrap().expect("the chunk ended early").len();
+        }
+    }
+    assert!(answer.next().await.unwrap().is_none());
 }

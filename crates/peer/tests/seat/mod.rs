@@ -1,18 +1,28 @@
 //! One seat of a room on loopback: a whole peer with folders of its own.
 
+mod hooked;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use bonfire_disk::GamesFolder;
 use bonfire_engine::command::{Command, LibraryCommand, NodeCommand, Reply, TransferCommand};
 use bonfire_engine::{EventRecord, PeerEvent, Report, Snapshot};
-use bonfire_peer::{PeerConfig, PeerHandle, start};
-use bonfire_proto::{Availability, GameId};
+use bonfire_net::{Endpoint, Identity, Tuning};
+use bonfire_peer::{Blocking, Claimed, PeerConfig, PeerHandle, Platform, SystemClock, start, start_on};
+use bonfire_proto::{Availability, GameId, LibraryEpoch};
+use bonfire_store::Store;
 use tempfile::TempDir;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
+
+use hooked::Hooked;
+pub use hooked::Step;
 
 pub const WITHIN: Duration = Duration::from_secs(60);
 pub const MIB: usize = 1 << 20;
@@ -41,6 +51,39 @@ impl Seat {
 
     pub async fn on(dir: TempDir, name: &str, peers: Vec<SocketAddr>) -> Self {
         let handle = start(config(dir.path(), name, peers)).await.unwrap();
+        Self::started(dir, handle).await
+    }
+
+    /// A seat whose disk tells `hook` of each step before it is taken. No stream of it is given up for want of progress
+    /// while a test runs.
+    pub async fn hooked(
+        dir: TempDir,
+        name: &str,
+        peers: Vec<SocketAddr>,
+        hook: impl Fn(Step, &str) + Send + Sync + 'static,
+    ) -> Self {
+        let config = config(dir.path(), name, peers);
+        std::fs::create_dir_all(&config.games_dir).unwrap();
+        std::fs::create_dir_all(&config.data_dir).unwrap();
+        let identity = Identity::load_or_create(&config.data_dir).unwrap();
+        let epoch = LibraryEpoch(uuid::Uuid::from_bytes([7; 16]));
+        let (_seen, discovered) = mpsc::channel(1);
+        let platform = Platform {
+            folder: GamesFolder::over(Hooked::over(&config.games_dir, hook), config.games_dir.clone()),
+            store: Store::open(&config.data_dir.join("state.db"), epoch).unwrap(),
+            endpoint: Endpoint::bind(identity, config.listen, patient()).unwrap(),
+            discovery: None,
+            discovered,
+            blocking: Blocking::Threads,
+            clock: Arc::new(SystemClock),
+            watch: true,
+            claimed: Claimed::Private,
+        };
+        let handle = start_on(config, platform).await.unwrap();
+        Self::started(dir, handle).await
+    }
+
+    async fn started(dir: TempDir, handle: PeerHandle) -> Self {
         let events = handle.events();
         let mut seat = Self { dir, handle, events };
         seat.until("start", |e| matches!(e, PeerEvent::Started { .. }).then_some(())).await;
@@ -136,6 +179,11 @@ impl Seat {
         timeout(WITHIN, self.handle.stopped()).await.unwrap().unwrap();
         self.dir
     }
+}
+
+/// A transport that waits longer for a byte than any test runs.
+pub fn patient() -> Tuning {
+    Tuning { progress_limit: 10 * WITHIN, ..Tuning::default() }
 }
 
 pub fn game(id: &str) -> GameId {
