@@ -443,3 +443,23 @@ fn settings_are_set_changed_and_removed() {
     store.set_setting("a", None).unwrap();
     assert_eq!(store.setting("a").unwrap(), None);
 }
+
+#[test]
+fn the_page_on_formats_names_every_table_and_its_columns() {
+    let page = include_str!("../../../docs/formats/disk.md");
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("state.db");
+    drop(Store::open(&file, epoch(1)).unwrap());
+    let conn = Connection::open(&file).unwrap();
+    let sql = "SELECT t.name, group_concat('`' || c.name || '`', ', ' ORDER BY c.cid)
+               FROM sqlite_schema AS t, pragma_table_info(t.name) AS c WHERE t.type = 'table' GROUP BY t.name";
+    let mut query = conn.prepare(sql).unwrap();
+    let tables = query.query_map([], |r| Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?))).unwrap();
+    let rows: Vec<String> =
+        tables.map(Result::unwrap).map(|(table, columns)| format!("| `{table}` | {columns} |")).collect();
+    assert_eq!(rows.len(), 8);
+    for row in rows {
+        assert!(page.contains(&row), "docs/formats/disk.md lacks: {row}");
+    }
+    assert!(page.contains(&format!("0x{APPLICATION_ID:X}")) && page.contains(&format!("now {SCHEMA_VERSION}.")));
+}
