@@ -333,18 +333,8 @@ impl Index {
         };
         let hashes: Vec<(GameId, Vec<FileHashes>)> =
             fresh.into_iter().map(|(game, files)| (game, files.into_iter().map(hash_row).collect())).collect();
-        // Without the note of what was downloaded a person's own files beside it would count as the game's, and be
-        // shared. So it goes only with the folder, and not when that could not be read.
-        let is_away = |game: &&GameId| matches!(self.world.folder.fingerprint(game), Ok(None));
-        let keys = |g| [expected_key(g), expected_hash_key(g), replaceable_key(g)];
-        let settings_gone: Vec<String> = persist.gone.iter().filter(is_away).flat_map(keys).collect();
-        let commit = LibraryCommit {
-            change: persist.change.as_ref(),
-            index: &rows,
-            gone: &persist.gone,
-            hashes: &hashes,
-            settings_gone: &settings_gone,
-        };
+        let commit =
+            LibraryCommit { change: persist.change.as_ref(), index: &rows, gone: &persist.gone, hashes: &hashes };
         self.world.database.with(|s| s.commit_library(&commit)).map_err(|e| errors::store(&e))?;
         let mut cache = self.lock();
         for row in rows.iter().filter(|r| r.files.is_some()) {
@@ -426,6 +416,15 @@ impl Index {
         });
         let rows: Vec<(RelPath, u64, i64)> = text.and_then(|t| serde_json::from_str(&t).ok()).unwrap_or_default();
         rows.into_iter().map(|(path, size, mtime_ns)| (path, FileStamp { size, mtime_ns })).collect()
+    }
+
+    /// Forgets what a game was downloaded as, once its files were removed on purpose. A game that merely is not there any
+    /// more keeps the note: its disk may come back, and without the note a person's own files beside it would count as the
+    /// game's and be shared. To be called where blocking is allowed.
+    pub(crate) fn forget_download(&self, game: &GameId) -> Result<(), Report> {
+        let keys = [expected_key(game), expected_hash_key(game), replaceable_key(game)];
+        let none = keys.each_ref().map(|key| (key.as_str(), None));
+        self.world.database.with(|s| s.set_settings(&none)).map_err(|e| errors::store(&e))
     }
 
     /// What a game was downloaded as, when it was downloaded by Bonfire. To be called where blocking is allowed.

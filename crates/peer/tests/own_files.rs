@@ -206,3 +206,24 @@ async fn a_source_that_nobody_had_read_and_that_changes_never_makes_a_mix() {
     assert!(was_under_way, "the download was faster than this test assumes");
     host.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_save_beside_a_download_stays_private_after_a_start_without_the_disk_that_holds_them() {
+    let host = Seat::hosting("doom", small).await;
+    let mut guest = Seat::new("guest", vec![host.addr()]).await;
+    guest.offered("doom", 1).await;
+    guest.get("doom").await.unwrap();
+    guest.finished().await;
+    let content = host.view().games[0].content_hash;
+    let dir = guest.stop().await;
+    keep_a_save(&dir.path().join("games/doom"));
+    std::fs::rename(dir.path().join("games/doom"), dir.path().join("away")).unwrap();
+    let guest = Seat::on(dir, "guest", Vec::new()).await;
+    assert!(guest.view().games.iter().all(|g| !g.downloaded));
+    let dir = guest.stop().await;
+    std::fs::rename(dir.path().join("away"), dir.path().join("games/doom")).unwrap();
+    let guest = Seat::on(dir, "guest", Vec::new()).await;
+    guest.when("its hash", |s| s.games.iter().any(|g| g.content_hash.is_some())).await;
+    let game = &guest.view().games[0];
+    assert_eq!((game.files, game.content_hash), (host.view().games[0].files, content), "{game:?}");
+}

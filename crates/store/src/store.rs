@@ -40,8 +40,6 @@ pub struct LibraryCommit<'a> {
     /// Hashes of files that the index has then, by game; those of other stamps are passed over. A row that tells a
     /// file's hash without the digests of its chunks can never be served.
     pub hashes: &'a [(GameId, Vec<FileHashes>)],
-    /// Settings to remove.
-    pub settings_gone: &'a [String],
 }
 
 impl Store {
@@ -127,9 +125,6 @@ impl Store {
         self.write("writing the library", |tx| {
             for id in commit.gone {
                 game_index::remove(tx, id)?;
-            }
-            for key in commit.settings_gone {
-                setting::set(tx, key, None)?;
             }
             for row in commit.index {
                 game_index::put(tx, row)?;

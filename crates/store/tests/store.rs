@@ -246,10 +246,9 @@ fn chunk_hashes_that_are_not_the_files_are_neither_taken_nor_given() {
 }
 
 #[test]
-fn a_game_its_hashes_and_its_settings_change_together_or_not_at_all() {
+fn a_game_and_its_hashes_change_together_or_not_at_all() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = open(&at(&dir));
-    store.set_setting("of game 1", Some("x")).unwrap();
     let good = hashes("f", CHUNK_LEN + 1, 1, 5);
     let torn = FileHashes { chunks: vec![good.blake3], ..good.clone() };
     let index = [row(1, Some(vec![file("f", CHUNK_LEN + 1, 1, Some(good.blake3))]))];
@@ -258,19 +257,27 @@ fn a_game_its_hashes_and_its_settings_change_together_or_not_at_all() {
             change: Some(&add(1, [game(1, 1)])),
             index: &index,
             hashes: &[(id(1), vec![list])],
-            settings_gone: &["of game 1".to_owned()],
             ..LibraryCommit::default()
         };
         assert_eq!(store.commit_library(&commit).is_ok(), held);
         let known = store.chunk_hashes(&id(1), &path("f")).unwrap();
         assert_eq!(known, held.then(|| good.chunks.clone()), "the digests are there when the hash is");
         assert_eq!(store.files(&id(1)).unwrap().len(), usize::from(held));
-        assert_eq!(store.setting("of game 1").unwrap().is_none(), held);
         assert_eq!(store.library().unwrap().rev, u64::from(held));
     }
     store.forget_hash(&id(1), &path("f")).unwrap();
     assert_eq!(store.files(&id(1)).unwrap()[0].blake3, None);
     assert_eq!(store.chunk_hashes(&id(1), &path("f")).unwrap(), None);
+}
+
+#[test]
+fn several_settings_change_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(&at(&dir));
+    store.set_settings(&[("a", Some("1")), ("b", Some("2"))]).unwrap();
+    store.set_settings(&[("a", None), ("b", Some("3")), ("c", None)]).unwrap();
+    let now = ["a", "b", "c"].map(|key| store.setting(key).unwrap());
+    assert_eq!(now, [None, Some("3".to_owned()), None]);
 }
 
 #[test]

@@ -116,11 +116,12 @@ pub(crate) async fn remove(world: World, index: Index, op: OpId, game: GameId, e
     let folder = world.folder.clone();
     let work = move || {
         let only = index.downloaded_version(&game)?;
-        folder.remove_downloaded_as(&game, only.as_ref()).map_err(|e| errors::remove(&e))
+        folder.remove_downloaded_as(&game, only.as_ref()).map_err(|e| errors::remove(&e))?;
+        index.forget_download(&game)
     };
     let removed = world.blocking.run(work).await;
     let outcome = match removed.and_then(|r| r) {
-        Ok(_) => OpOutcome::Removed,
+        Ok(()) => OpOutcome::Removed,
         Err(error) => OpOutcome::Failed { error, resumable: false },
     };
     finish(&events, op, outcome).await;
