@@ -11,7 +11,7 @@ use bonfire_engine::PeerEvent;
 use bonfire_engine::command::TransferCommand;
 use bonfire_proto::Availability;
 
-use seat::{MIB, Seat, game, payload, write};
+use seat::{MIB, Seat, damage, game, payload, write};
 
 fn small(root: &Path) {
     write(root, "doom.eti", 5 * MIB + 123, 1);
@@ -77,19 +77,8 @@ async fn a_save_beside_a_download_survives_a_repair_an_update_and_a_removal_and_
     guest.finished().await;
     let save = keep_a_save(&guest.root("doom"));
 
-    let file = guest.root("doom").join("doom.eti");
-    let mut bytes = std::fs::read(&file).unwrap();
-    bytes[5 * MIB] ^= 1;
-    std::fs::write(&file, bytes).unwrap();
-    guest.transfer(TransferCommand::Verify { game: game("doom") }).await.unwrap();
-    let bad = guest
-        .until("the repair", |e| match e {
-            PeerEvent::VerifyFinished { bad_files, .. } => Some(bad_files.clone()),
-            PeerEvent::VerifyFailed { error, .. } => panic!("{error:?}"),
-            _ => None,
-        })
-        .await;
-    assert_eq!(bad, ["doom.eti"]);
+    damage(&guest.root("doom").join("doom.eti"), 5 * MIB);
+    assert_eq!(guest.verify("doom").await.0, ["doom.eti"]);
     assert_eq!(std::fs::read(guest.root("doom").join(SAVE)).unwrap(), save);
     guest
         .when("the same content as the host's, named as what it leaves out", |s| {
@@ -175,25 +164,14 @@ async fn a_cancelled_update_of_a_game_that_was_copied_in_by_hand_can_be_fetched_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_source_that_nobody_had_read_and_that_changes_never_makes_a_mix() {
-    let dir = tempfile::tempdir().unwrap();
-    let games = dir.path().join("games");
-    // Hashed first, one at a time: it keeps the other waiting.
-    std::fs::create_dir_all(games.join("a")).unwrap();
-    std::fs::File::create(games.join("a/huge.eti")).unwrap().set_len(64 << 30).unwrap();
-    std::fs::write(games.join("a/version.ini"), "1\n").unwrap();
-    write(&games.join("doom"), "doom.eti", 160 * MIB + 5, 1);
-    write(&games.join("doom"), "more/data.bin", 17 * MIB, 2);
-    let host = Seat::on(dir, "host", Vec::new()).await;
-    host.add("doom").await;
+    let host = Seat::hosting_unhashed("doom", |root| {
+        write(root, "doom.eti", 160 * MIB + 5, 1);
+        write(root, "more/data.bin", 17 * MIB, 2);
+    })
+    .await;
     let old = payload(&host.root("doom"));
     let mut guest = Seat::new("guest", vec![host.addr()]).await;
-    guest
-        .when("the game", |s| {
-            s.peers.iter().flat_map(|p| &p.games).any(|g| g.id == game("doom") && g.availability == Availability::Ready)
-        })
-        .await;
-    let offer = guest.view().peers[0].games.iter().find(|g| g.id == game("doom")).cloned().unwrap();
-    assert_eq!(offer.content_hash, None, "hashing was faster than this test assumes");
+    guest.offered_unhashed("doom").await;
     guest.get("doom").await.unwrap();
     guest.when("bytes", |s| s.operations.iter().any(|o| o.done_bytes > 0) || s.operations.is_empty()).await;
     // The same sizes, other bytes, in a file that no fingerprint covers.

@@ -14,14 +14,7 @@ use bonfire_proto::limits::PROTO_VERSION;
 use bonfire_proto::message::{Control, GetChunks, Hello, Request, Response};
 use bonfire_proto::{Availability, Digest, LibraryEpoch, Manifest, ManifestFile, RelPath};
 
-use seat::{MIB, Seat, Step, WITHIN, config, game, patient, payload, tree, write};
-
-fn small(root: &Path) {
-    write(root, "doom.eti", 9 * MIB + 123, 1);
-    write(root, "extra/level one.dat", 4 * MIB, 2);
-    write(root, "extra/empty", 0, 3);
-    write(root, "readme.txt", 777, 4);
-}
+use seat::{MIB, Seat, Step, WITHIN, config, damage, game, patient, payload, small, tree, write};
 
 fn large(root: &Path) {
     write(root, "doom.eti", 96 * MIB + 5, 1);
@@ -198,51 +191,18 @@ async fn verify_finds_a_flipped_byte_and_fetches_one_chunk() {
     guest.offered("doom", 1).await;
     guest.get("doom").await.unwrap();
     guest.finished().await;
-    let file = guest.root("doom").join("doom.eti");
-    let mut bytes = std::fs::read(&file).unwrap();
-    bytes[5 * MIB] ^= 1;
-    std::fs::write(&file, bytes).unwrap();
+    damage(&guest.root("doom").join("doom.eti"), 5 * MIB);
     // The watcher sees the write; what is looked at meanwhile is not under way any more.
-    guest.transfer(TransferCommand::Verify { game: game("doom") }).await.unwrap();
-    let (bad, repaired) = guest
-        .until("the verdict", |e| match e {
-            PeerEvent::VerifyFinished { bad_files, repaired_bytes, .. } => Some((bad_files.clone(), *repaired_bytes)),
-            PeerEvent::VerifyFailed { error, .. } => panic!("{error:?}"),
-            _ => None,
-        })
-        .await;
-    assert_eq!((bad, repaired), (vec!["doom.eti".to_owned()], 4 * MIB as u64));
+    assert_eq!(guest.verify("doom").await, (vec!["doom.eti".to_owned()], 4 * MIB as u64));
     assert_eq!(payload(&guest.root("doom")), payload(&host.root("doom")));
-    guest.transfer(TransferCommand::Verify { game: game("doom") }).await.unwrap();
-    let bad = guest
-        .until("the verdict", |e| match e {
-            PeerEvent::VerifyFinished { bad_files, .. } => Some(bad_files.clone()),
-            PeerEvent::VerifyFailed { error, .. } => panic!("{error:?}"),
-            _ => None,
-        })
-        .await;
-    assert!(bad.is_empty());
+    assert_eq!(guest.verify("doom").await, (Vec::new(), 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_game_that_was_not_hashed_yet_is_fetched_all_the_same() {
-    let dir = tempfile::tempdir().unwrap();
-    let games = dir.path().join("games");
-    // Hashed first, one at a time: it keeps the other waiting.
-    std::fs::create_dir_all(games.join("a")).unwrap();
-    std::fs::File::create(games.join("a/huge.eti")).unwrap().set_len(16 << 30).unwrap();
-    std::fs::write(games.join("a/version.ini"), "1\n").unwrap();
-    small(&games.join("doom"));
-    let host = Seat::on(dir, "host", Vec::new()).await;
-    host.add("doom").await;
+    let host = Seat::hosting_unhashed("doom", small).await;
     let mut guest = Seat::new("guest", vec![host.addr()]).await;
-    guest
-        .when("the game", |s| {
-            s.peers.iter().flat_map(|p| &p.games).any(|g| g.id == game("doom") && g.availability == Availability::Ready)
-        })
-        .await;
-    let offer = guest.view().peers[0].games.iter().find(|g| g.id == game("doom")).cloned().unwrap();
-    assert_eq!(offer.content_hash, None, "hashing was faster than this test assumes");
+    guest.offered_unhashed("doom").await;
     guest.get("doom").await.unwrap();
     guest.finished().await;
     assert_eq!(payload(&guest.root("doom")), payload(&host.root("doom")));
@@ -474,15 +434,7 @@ async fn another_version_put_there_by_hand_is_not_repaired_into_the_one_before()
     std::fs::write(root.join("version.ini"), "2\n").unwrap();
     guest.when("the newer version", |s| s.games.iter().any(|g| g.version == "2" && g.content_hash.is_some())).await;
     let before = payload(&root);
-    guest.transfer(TransferCommand::Verify { game: game("doom") }).await.unwrap();
-    let bad = guest
-        .until("the verdict", |e| match e {
-            PeerEvent::VerifyFinished { bad_files, .. } => Some(bad_files.clone()),
-            PeerEvent::VerifyFailed { error, .. } => panic!("{error:?}"),
-            _ => None,
-        })
-        .await;
-    assert_eq!(bad, Vec::<String>::new());
+    assert_eq!(guest.verify("doom").await, (Vec::new(), 0));
     assert_eq!(payload(&root), before);
 }
 

@@ -100,6 +100,22 @@ impl Seat {
         host
     }
 
+    /// A host that shares one game made by `make`, whose content is not known: another one keeps the hasher busy for longer
+    /// than any test runs.
+    pub async fn hosting_unhashed(id: &str, make: impl FnOnce(&Path)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let games = dir.path().join("games");
+        // Games are hashed one at a time and in the order of their names, and a hole takes no room.
+        let first = games.join("0");
+        std::fs::create_dir_all(&first).unwrap();
+        std::fs::File::create(first.join("huge.eti")).unwrap().set_len(256 << 30).unwrap();
+        std::fs::write(first.join("version.ini"), "1\n").unwrap();
+        make(&games.join(id));
+        let host = Self::on(dir, "host", Vec::new()).await;
+        host.add(id).await;
+        host
+    }
+
     pub fn root(&self, id: &str) -> PathBuf {
         self.dir.path().join("games").join(id)
     }
@@ -147,6 +163,17 @@ impl Seat {
         self.when("an offer", |s| ready(s) == peers).await;
     }
 
+    /// Waits until another offers a game whose content nobody knows.
+    pub async fn offered_unhashed(&self, id: &str) {
+        let id = game(id);
+        let ready = |s: &Snapshot| {
+            let mut games = s.peers.iter().flat_map(|p| &p.games);
+            games.find(|g| g.id == id && g.availability == Availability::Ready).map(|g| g.content_hash)
+        };
+        self.when("an offer", |s| ready(s).is_some()).await;
+        assert_eq!(ready(&self.view()), Some(None), "hashing was faster than this test assumes");
+    }
+
     pub async fn add(&self, id: &str) {
         let command = LibraryCommand::CatalogAdd { game: game(id), name: None, version: None };
         self.handle.send(Command::Library(command)).await.unwrap();
@@ -174,6 +201,17 @@ impl Seat {
         .await
     }
 
+    /// Has a game read again; tells the files that were bad and the bytes that were fetched for them.
+    pub async fn verify(&mut self, id: &str) -> (Vec<String>, u64) {
+        self.transfer(TransferCommand::Verify { game: game(id) }).await.unwrap();
+        self.until("the verdict", |e| match e {
+            PeerEvent::VerifyFinished { bad_files, repaired_bytes, .. } => Some((bad_files.clone(), *repaired_bytes)),
+            PeerEvent::VerifyFailed { error, .. } => panic!("{error:?}"),
+            _ => None,
+        })
+        .await
+    }
+
     pub async fn stop(self) -> TempDir {
         self.handle.send(Command::Peer(NodeCommand::ShutDown)).await.unwrap();
         timeout(WITHIN, self.handle.stopped()).await.unwrap().unwrap();
@@ -195,6 +233,21 @@ pub fn write(root: &Path, path: &str, len: usize, seed: u64) {
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
     let mut bytes = vec![0u8; len];
     blake3::Hasher::new().update(&seed.to_be_bytes()).finalize_xof().fill(&mut bytes);
+    std::fs::write(file, bytes).unwrap();
+}
+
+/// A game of four files, one of them empty and one in three chunks.
+pub fn small(root: &Path) {
+    write(root, "doom.eti", 9 * MIB + 123, 1);
+    write(root, "extra/level one.dat", 4 * MIB, 2);
+    write(root, "extra/empty", 0, 3);
+    write(root, "readme.txt", 777, 4);
+}
+
+/// Flips one bit of a file.
+pub fn damage(file: &Path, at: usize) {
+    let mut bytes = std::fs::read(file).unwrap();
+    bytes[at] ^= 1;
     std::fs::write(file, bytes).unwrap();
 }
 
