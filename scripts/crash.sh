@@ -4,6 +4,8 @@
 #
 #   sh scripts/crash.sh           all
 #   sh scripts/crash.sh B C       only these
+#
+# BONFIRE_CRASH_PART=1/2 runs one half of B; two halves may run beside each other from two checkouts.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -14,6 +16,6 @@ for layer in "$@"; do
     A) cargo test -p bonfire-testkit --test crash_games_folder -- --nocapture ;;
     B) cargo build -p bonfire-cli && cargo test -p bonfire-tests --test crash_syscalls -- --nocapture ;;
     C) cargo build -p bonfire-cli && cargo test -p bonfire-tests --test crash_power -- --nocapture ;;
-    *) sed -n '2,6p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2 ;;
+    *) sed -n '2,8p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2 ;;
     esac
 done

@@ -325,7 +325,9 @@ fn is_end(event: &Value) -> bool {
 }
 
 fn is_scratch(path: &str) -> bool {
-    [".bonfire.part", ".bonfire.copy", ".version.ini.", ".local.installing"].iter().any(|name| path.starts_with(name))
+    [".bonfire.part", ".bonfire.copy", ".lanspread.json.tmp", ".version.ini.", ".local.installing"]
+        .iter()
+        .any(|name| path.starts_with(name))
 }
 
 fn is_players(path: &str) -> bool {

@@ -200,7 +200,9 @@ fn a_crash_or_an_error_at_any_system_call_loses_nothing() {
         }
     }
     let possible = points.len();
-    if how_many != "full" {
+    if let Some((part, parts)) = part_of_the_whole() {
+        points = points.into_iter().skip(part - 1).step_by(parts).collect();
+    } else if how_many != "full" {
         points = sample(points, &mut random, how_many.parse().unwrap_or(22));
     }
     for (mode, call, injection, n) in points {
@@ -213,6 +215,15 @@ fn a_crash_or_an_error_at_any_system_call_loses_nothing() {
                "panics": sweep.panics, "violations": 0})
     );
     assert_eq!(sweep.panics, 0, "an error must not be a panic:\n{}", sweep.stage.seat.log().panics().join("\n"));
+}
+
+/// `BONFIRE_CRASH_PART=2/3` runs the second third of the full sweep, so that several may share the time.
+fn part_of_the_whole() -> Option<(usize, usize)> {
+    let wanted = std::env::var("BONFIRE_CRASH_PART").ok()?;
+    let parse = |(part, parts): (&str, &str)| Some((part.parse::<usize>().ok()?, parts.parse::<usize>().ok()?));
+    let (part, parts) = wanted.split_once('/').and_then(parse).expect("BONFIRE_CRASH_PART is PART/PARTS");
+    assert!((1..=parts).contains(&part), "part {part} of {parts}");
+    Some((part, parts))
 }
 
 /// Some of the points, with every mode and as many different calls as there is room for.
