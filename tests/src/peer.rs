@@ -367,6 +367,16 @@ impl Peer {
         self.text_cli(&all, limit)
     }
 
+    /// As `cli`, for what has to succeed.
+    ///
+    /// # Panics
+    /// When it does not end in time, or ends with another exit code than 0.
+    pub fn done(&self, arguments: &[&str]) -> CliOutcome {
+        let out = self.cli(arguments);
+        assert_eq!(out.code, 0, "{}: {arguments:?}: {out:?}\n{}", self.name, self.log.describe());
+        out
+    }
+
     /// Runs the CLI in this seat as a person would.
     ///
     /// # Panics
@@ -473,6 +483,14 @@ impl Peer {
             }
             self.operation(game).filter(|op| op["done_bytes"].as_u64().unwrap_or(0) >= bytes)
         })
+    }
+
+    /// Waits until a download waits for a peer that can give it; the operation.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    pub fn waits(&self, game: &str) -> Value {
+        self.until("the download waits", SOON, || self.operation(game).filter(|o| o["phase"] == "waiting"))
     }
 
     /// Waits until nothing is active.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
+use crate::games::Recipe;
 use crate::link::Link;
 use crate::namespace::{self, Namespace};
 use crate::peer::Peer;
@@ -83,6 +84,15 @@ impl Room {
     #[must_use]
     pub fn peer(&self, name: &str) -> Peer {
         let mut peer = self.seat(name);
+        peer.start();
+        peer
+    }
+
+    /// A seat whose peer runs and shares a game.
+    #[must_use]
+    pub fn host(&self, name: &str, game: &Recipe) -> Peer {
+        let mut peer = self.seat(name);
+        peer.add_game(game);
         peer.start();
         peer
     }

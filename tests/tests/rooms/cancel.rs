@@ -21,12 +21,17 @@ fn cancel_and_settle(peer: &mut Peer, game: &str) -> Duration {
     took
 }
 
+/// A game of so many files of a quarter MiB each, so that progress is fine-grained however many are under way at once.
+fn of_many_files(files: usize) -> Recipe {
+    let mut doom = Recipe::new("doom", 0);
+    doom.files = (0..files).map(|n| (format!("part-{n:03}.eti"), MIB / 4)).collect();
+    doom
+}
+
 #[test]
 fn cancel_while_connecting() {
     let Some(room) = Room::new("cancel-dial") else { return };
-    let mut a = room.seat("a");
-    a.add_game(&Recipe::new("doom", 8));
-    a.start();
+    let a = room.host("a", &Recipe::new("doom", 8));
     let mut b = room.peer("b");
     b.sees_game(&a, "doom");
     // From here on every packet between them is gone, and neither has noticed.
@@ -55,7 +60,7 @@ fn cancel_while_a_source_is_dialled() {
     // From here on a hears nothing, and nobody tells b so: its dials get no answer.
     a.link.lose(100);
     b.start();
-    let waiting = b.until("the download waits", SOON, || b.operation("doom").filter(|o| o["phase"] == "waiting"));
+    let waiting = b.waits("doom");
     assert!(waiting["waiting_since"].is_u64(), "{waiting}");
     b.until("a dial is under way", SOON, || (a.link.lost() > 0).then_some(()));
     let took = cancel_and_settle(&mut b, "doom");
@@ -71,12 +76,8 @@ fn cancel_while_a_source_is_dialled() {
 #[test]
 fn cancel_at_any_point() {
     let Some(room) = Room::new("cancel-points") else { return };
-    let mut a = room.seat("a");
-    // Many files, so that progress is fine-grained however many of them are under way at once.
-    let mut doom = Recipe::new("doom", 0);
-    doom.files = (0..160).map(|n| (format!("part-{n:03}.eti"), MIB / 4)).collect();
-    a.add_game(&doom);
-    a.start();
+    let doom = of_many_files(160);
+    let a = room.host("a", &doom);
     let mut b = room.peer("b");
     b.sees_hashed(&a, "doom");
     for percent in [5, 25, 50, 75, 95] {
@@ -102,12 +103,8 @@ fn cancel_at_any_point() {
 #[test]
 fn cancel_just_before_commit() {
     let Some(room) = Room::new("cancel-commit") else { return };
-    let mut a = room.seat("a");
-    // Many files, so that progress is fine-grained.
-    let mut doom = Recipe::new("doom", 0);
-    doom.files = (0..64).map(|n| (format!("part-{n:03}.eti"), MIB / 4)).collect();
-    a.add_game(&doom);
-    a.start();
+    let doom = of_many_files(64);
+    let a = room.host("a", &doom);
     let mut b = room.peer("b");
     b.sees_hashed(&a, "doom");
     // The commit is a matter of milliseconds, so either may win; a cancel of the last bytes nearly always does.
@@ -142,8 +139,7 @@ fn cancel_just_before_commit() {
             assert!(refused["code"] == "too_late" || refused["code"] == "nothing_active", "{refused}");
             b.holds_same("doom", &a);
             b.mark();
-            let removed = b.cli(&["remove", "doom"]);
-            assert_eq!(removed.code, 0, "{removed:?}\n{}", b.log().describe());
+            b.done(&["remove", "doom"]);
             // Its events must not be taken for those of the next round.
             b.expect_game("game_removed", "doom", SOON);
         } else {
@@ -158,10 +154,8 @@ fn cancel_just_before_commit() {
 #[test]
 fn cancel_of_an_update_keeps_the_install() {
     let Some(room) = Room::new("cancel-update") else { return };
-    let mut a = room.seat("a");
-    a.add_game(&Recipe::new("doom", 24).version("2").seed(2));
+    let a = room.host("a", &Recipe::new("doom", 24).version("2").seed(2));
     a.link.shape(100);
-    a.start();
     let mut b = room.seat("b");
     let root = b.add_game(&Recipe::new("doom", 24).version("1"));
     std::fs::create_dir_all(root.join("local/saves")).unwrap();
@@ -199,10 +193,8 @@ fn cancel_of_an_update_keeps_the_install() {
 #[test]
 fn ctrl_c_cancels_the_download_of_a_get() {
     let Some(room) = Room::new("ctrl-c") else { return };
-    let mut a = room.seat("a");
-    a.add_game(&Recipe::new("doom", 32));
+    let a = room.host("a", &Recipe::new("doom", 32));
     a.link.shape(100);
-    a.start();
     let mut b = room.peer("b");
     b.sees_game(&a, "doom");
     b.mark();

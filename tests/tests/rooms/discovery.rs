@@ -24,8 +24,7 @@ fn two_peers_find_each_other() {
     let view = a.view_of(b.id()).unwrap();
     assert_eq!(view["connected"], true, "{view}");
     assert!(view["addr"].as_str().unwrap().ends_with(&format!(":{}", b.addr().port())), "a listener: {view}");
-    let peers = b.cli(&["peers"]);
-    assert_eq!(peers.code, 0, "{peers:?}");
+    let peers = b.done(&["peers"]);
     assert!(peers.stdout.contains(a.id()), "{peers:?}");
 }
 
@@ -71,9 +70,7 @@ fn peers_without_multicast_meet_by_address() {
 #[test]
 fn a_third_machine_joins_late() {
     let Some(room) = Room::new("third") else { return };
-    let mut a = room.seat("a");
-    a.add_game(&Recipe::new("doom", 4));
-    a.start();
+    let a = room.host("a", &Recipe::new("doom", 4));
     let mut b = room.peer("b");
     b.sees_game(&a, "doom");
     b.get("doom");
@@ -120,9 +117,7 @@ fn a_peer_that_vanishes_is_given_up_and_welcomed_back() {
 #[test]
 fn a_room_splits_and_heals() {
     let Some(room) = Room::new("split") else { return };
-    let mut a = room.seat("a");
-    a.add_game(&Recipe::new("doom", 2));
-    a.start();
+    let a = room.host("a", &Recipe::new("doom", 2));
     let mut b = room.peer("b");
     let mut c = room.peer("c");
     for (one, other) in [(&a, &b), (&a, &c), (&b, &c), (&c, &a), (&c, &b)] {
@@ -147,9 +142,7 @@ fn a_room_splits_and_heals() {
 #[test]
 fn a_peer_changes_its_address() {
     let Some(room) = Room::new("address") else { return };
-    let mut a = room.seat("a");
-    a.add_game(&Recipe::new("doom", 2));
-    a.start();
+    let a = room.host("a", &Recipe::new("doom", 2));
     let mut b = room.peer("b");
     b.sees_game(&a, "doom");
     a.link.change_address(77);

@@ -10,9 +10,7 @@ use bonfire_tests::peer::{CliOutcome, LONG, Peer, SOON};
 #[test]
 fn doctor_finds_a_healthy_room() {
     let Some(room) = Room::new("doctor") else { return };
-    let mut a = room.seat("a");
-    a.add_game(&Recipe::new("doom", 1));
-    a.start();
+    let a = room.host("a", &Recipe::new("doom", 1));
     let b = room.peer("b");
     a.sees(&b);
     b.sees(&a);
@@ -21,8 +19,7 @@ fn doctor_finds_a_healthy_room() {
     for words in ["games folder", "10.77.0.1", "multicast eth0", "discovery", "listener 10.77.0.1", "clock b ("] {
         assert!(out.stdout.contains(words), "{words}: {}", out.stdout);
     }
-    let json = a.cli(&["doctor"]);
-    assert_eq!(json.code, 0, "{json:?}");
+    let json = a.done(&["doctor"]);
     assert_eq!(json.lines.len(), json.stdout.lines().count(), "only JSON on stdout: {json:?}");
     for check in ["peer", "games_folder", "multicast", "discovery", "listener", "peer_reachable", "clock"] {
         assert!(is_all_ok(&json, check), "{check}: {}", json.stdout);

@@ -4,20 +4,17 @@ use std::path::Path;
 use std::process::Command;
 
 use bonfire_tests::games::{MIB, Recipe};
-use bonfire_tests::peer::{LONG, SOON};
+use bonfire_tests::peer::{LONG, Peer, SOON};
 use bonfire_tests::{Room, child, tree};
 
 #[test]
 fn a_game_is_fetched() {
     let Some(room) = Room::new("fetch") else { return };
-    let mut a = room.seat("a");
-    a.add_game(&Recipe::new("doom", 9));
-    a.start();
+    let a = room.host("a", &Recipe::new("doom", 9));
     let mut b = room.peer("b");
     b.sees_game(&a, "doom");
     b.mark();
-    let got = b.cli(&["get", "doom"]);
-    assert_eq!(got.code, 0, "{got:?}");
+    b.done(&["get", "doom"]);
     let finished = b.expect_game("download_finished", "doom", SOON);
     assert_eq!(finished["version"], "20260101");
     let fetched = finished["fetched_bytes"].as_u64().unwrap();
@@ -47,8 +44,7 @@ fn a_real_game_is_fetched() {
         std::fs::copy(wads.join(wad), root.join(wad)).unwrap();
     }
     a.start();
-    let added = a.cli(&["catalog", "add", "freedoom", "--name", "Freedoom", "--version", "0.12.1"]);
-    assert_eq!(added.code, 0, "{added:?}");
+    a.done(&["catalog", "add", "freedoom", "--name", "Freedoom", "--version", "0.12.1"]);
     let mut b = room.peer("b");
     b.sees_game(&a, "freedoom");
     b.get("freedoom");
@@ -66,18 +62,7 @@ fn a_real_game_is_fetched() {
 #[test]
 fn a_game_comes_from_two_sources() {
     let Some(room) = Room::new("two-sources") else { return };
-    let mut a = room.seat("a");
-    let mut c = room.seat("c");
-    let doom = Recipe::new("doom", 48);
-    a.add_game(&doom);
-    c.add_game(&doom);
-    a.link.shape(100);
-    c.link.shape(100);
-    a.start();
-    c.start();
-    let mut b = room.peer("b");
-    b.sees_hashed(&a, "doom");
-    b.sees_hashed(&c, "doom");
+    let (a, mut b, c) = between_two_sources(&room);
     let (before_a, before_c) = (a.link.bytes().0, c.link.bytes().0);
     b.get("doom");
     b.finished("doom");
@@ -89,18 +74,7 @@ fn a_game_comes_from_two_sources() {
 #[test]
 fn a_source_dies_in_the_middle() {
     let Some(room) = Room::new("dies") else { return };
-    let mut a = room.seat("a");
-    let mut c = room.seat("c");
-    let doom = Recipe::new("doom", 48);
-    a.add_game(&doom);
-    c.add_game(&doom);
-    a.link.shape(100);
-    c.link.shape(100);
-    a.start();
-    c.start();
-    let mut b = room.peer("b");
-    b.sees_hashed(&a, "doom");
-    b.sees_hashed(&c, "doom");
+    let (mut a, mut b, c) = between_two_sources(&room);
     b.get("doom");
     b.downloaded_at_least("doom", 12 * MIB);
     a.kill9();
@@ -111,17 +85,15 @@ fn a_source_dies_in_the_middle() {
 #[test]
 fn the_only_source_dies_and_returns() {
     let Some(room) = Room::new("returns") else { return };
-    let mut a = room.seat("a");
-    a.add_game(&Recipe::new("doom", 32));
+    let mut a = room.host("a", &Recipe::new("doom", 32));
     a.link.shape(100);
-    a.start();
     let mut b = room.peer("b");
     b.sees_game(&a, "doom");
     b.get("doom");
     b.downloaded_at_least("doom", 12 * MIB);
     a.kill9();
     b.expect_game("download_paused", "doom", LONG);
-    let waiting = b.until("the download waits", SOON, || b.operation("doom").filter(|o| o["phase"] == "waiting"));
+    let waiting = b.waits("doom");
     assert!(waiting["error"]["message"].is_string(), "says why: {waiting}");
     assert!(!b.root("doom").join("version.ini").exists());
     a.start();
@@ -133,10 +105,8 @@ fn the_only_source_dies_and_returns() {
 #[test]
 fn a_download_that_nobody_can_finish_says_so() {
     let Some(room) = Room::new("nobody") else { return };
-    let mut a = room.seat("a");
-    a.add_game(&Recipe::new("doom", 32));
+    let mut a = room.host("a", &Recipe::new("doom", 32));
     a.link.shape(100);
-    a.start();
     let mut b = room.peer("b");
     b.sees_hashed(&a, "doom");
     b.get("doom");
@@ -159,8 +129,7 @@ fn a_download_that_nobody_can_finish_says_so() {
     assert!(status.contains("bonfire cancel doom"), "says what to do: {status}");
     let left = b.cli(&["get", "doom", "--no-wait"]);
     assert_eq!(left.code, 1, "{left:?}");
-    let cancelled = b.cli(&["cancel", "doom"]);
-    assert_eq!(cancelled.code, 0, "{cancelled:?}");
+    b.done(&["cancel", "doom"]);
     b.get("doom");
     assert_eq!(b.finished("doom")["version"], "2");
     b.holds_same("doom", &a);
@@ -192,9 +161,7 @@ fn an_update_fetches_only_what_differs() {
 #[test]
 fn a_lossy_link_delivers_every_byte() {
     let Some(room) = Room::new("lossy") else { return };
-    let mut a = room.seat("a");
-    a.add_game(&Recipe::new("doom", 16));
-    a.start();
+    let a = room.host("a", &Recipe::new("doom", 16));
     let mut b = room.peer("b");
     b.sees_game(&a, "doom");
     b.link.lose(3);
@@ -232,17 +199,14 @@ fn files_of_every_shape_arrive() {
 #[test]
 fn verify_mends_what_is_damaged() {
     let Some(room) = Room::new("verify") else { return };
-    let mut a = room.seat("a");
-    a.add_game(&Recipe::new("doom", 13));
-    a.start();
+    let a = room.host("a", &Recipe::new("doom", 13));
     let mut b = room.peer("b");
     b.sees_hashed(&a, "doom");
     b.get("doom");
     b.finished("doom");
     b.until("its content is known", LONG, || b.game("doom").filter(|g| g["content_hash"].is_string()));
     b.mark();
-    let sound = b.cli(&["verify", "doom"]);
-    assert_eq!(sound.code, 0, "{sound:?}");
+    b.done(&["verify", "doom"]);
     let verified = b.expect_game("verify_finished", "doom", LONG);
     assert_eq!(verified["bad_files"], serde_json::json!([]));
     // One byte, and the times as they were: only reading finds it.
@@ -253,12 +217,23 @@ fn verify_mends_what_is_damaged() {
     handle.set_modified(times).unwrap();
     drop(handle);
     b.mark();
-    let mended = b.cli(&["verify", "doom"]);
-    assert_eq!(mended.code, 0, "{mended:?}");
+    b.done(&["verify", "doom"]);
     let verified = b.expect_game("verify_finished", "doom", LONG);
     assert_eq!(verified["bad_files"], serde_json::json!(["doom.eti"]));
     assert_eq!(verified["repaired_bytes"].as_u64().unwrap(), 4 * MIB, "one chunk");
     b.holds_same("doom", &a);
+}
+
+/// A peer that knows a game of two others with slow cables: one of them, itself, and the other.
+fn between_two_sources(room: &Room) -> (Peer, Peer, Peer) {
+    let doom = Recipe::new("doom", 48);
+    let (a, c) = (room.host("a", &doom), room.host("c", &doom));
+    let b = room.peer("b");
+    for source in [&a, &c] {
+        source.link.shape(100);
+        b.sees_hashed(source, "doom");
+    }
+    (a, b, c)
 }
 
 fn b3sum(file: &Path) -> String {

@@ -8,11 +8,9 @@ use bonfire_tests::{Random, Room};
 fn a_killed_receiver_resumes() {
     let Some(room) = Room::new("kill") else { return };
     let mut random = Random::announced("a_killed_receiver_resumes");
-    let mut a = room.seat("a");
     let doom = Recipe::new("doom", 64);
-    a.add_game(&doom);
+    let a = room.host("a", &doom);
     a.link.shape(150);
-    a.start();
     let mut b = room.peer("b");
     b.sees_hashed(&a, "doom");
     b.get("doom");
@@ -40,11 +38,9 @@ fn a_killed_receiver_resumes() {
 #[test]
 fn a_killed_receiver_finds_the_rest_elsewhere() {
     let Some(room) = Room::new("kill-elsewhere") else { return };
-    let mut a = room.seat("a");
     let doom = Recipe::new("doom", 32);
-    a.add_game(&doom);
+    let mut a = room.host("a", &doom);
     a.link.shape(100);
-    a.start();
     let mut c = room.seat("c");
     c.add_game(&doom);
     let mut b = room.peer("b");
@@ -63,10 +59,8 @@ fn a_killed_receiver_finds_the_rest_elsewhere() {
 #[test]
 fn a_resumed_download_can_be_cancelled_without_a_source() {
     let Some(room) = Room::new("kill-cancel") else { return };
-    let mut a = room.seat("a");
-    a.add_game(&Recipe::new("doom", 32));
+    let mut a = room.host("a", &Recipe::new("doom", 32));
     a.link.shape(100);
-    a.start();
     let mut b = room.peer("b");
     b.sees_game(&a, "doom");
     b.get("doom");
@@ -74,9 +68,8 @@ fn a_resumed_download_can_be_cancelled_without_a_source() {
     b.kill9();
     a.terminate();
     b.start();
-    b.until("the download waits", SOON, || b.operation("doom").filter(|o| o["phase"] == "waiting"));
-    let cancelled = b.cli(&["cancel", "doom"]);
-    assert_eq!(cancelled.code, 0, "{cancelled:?}");
+    b.waits("doom");
+    b.done(&["cancel", "doom"]);
     b.expect_game("download_cancelled", "doom", SOON);
     b.idle();
     b.holds_nothing("doom");
@@ -85,10 +78,8 @@ fn a_resumed_download_can_be_cancelled_without_a_source() {
 #[test]
 fn a_peer_stopped_in_the_middle_goes_on_at_the_next_start() {
     let Some(room) = Room::new("stop") else { return };
-    let mut a = room.seat("a");
-    a.add_game(&Recipe::new("doom", 32));
+    let a = room.host("a", &Recipe::new("doom", 32));
     a.link.shape(100);
-    a.start();
     let mut b = room.peer("b");
     b.sees_hashed(&a, "doom");
     b.get("doom");

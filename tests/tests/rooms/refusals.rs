@@ -41,8 +41,7 @@ fn remove_is_refused_and_done() {
     assert_ne!(out.code, 0, "{out:?}");
     assert!(a.root("doom").join(".local.backup/save.dat").exists() && a.root("doom").join("doom.eti").exists());
     a.mark();
-    let done = a.cli(&["remove", "quake"]);
-    assert_eq!(done.code, 0, "{done:?}");
+    a.done(&["remove", "quake"]);
     a.expect_game("game_removed", "quake", SOON);
     a.idle();
     a.holds_nothing("quake");
@@ -81,12 +80,8 @@ fn asks_that_cannot_be_met_say_why() {
 #[test]
 fn peers_that_disagree_are_not_mixed() {
     let Some(room) = Room::new("disagree") else { return };
-    let mut a = room.seat("a");
-    a.add_game(&Recipe::new("doom", 5));
-    a.start();
-    let mut c = room.seat("c");
-    c.add_game(&Recipe::new("doom", 5).seed(2));
-    c.start();
+    let a = room.host("a", &Recipe::new("doom", 5));
+    let c = room.host("c", &Recipe::new("doom", 5).seed(2));
     let mut b = room.peer("b");
     b.sees_hashed(&a, "doom");
     b.sees_hashed(&c, "doom");
@@ -94,8 +89,7 @@ fn peers_that_disagree_are_not_mixed() {
     refused(&out, 3, "peers_disagree");
     assert!(out.stderr.contains("--from"), "says what to do: {out:?}");
     b.mark();
-    let got = b.cli(&["get", "doom", "--from", "c"]);
-    assert_eq!(got.code, 0, "{got:?}");
+    b.done(&["get", "doom", "--from", "c"]);
     b.holds_same("doom", &c);
 }
 
@@ -113,8 +107,7 @@ fn the_newest_version_is_fetched_and_an_older_one_is_not() {
     let b = room.peer("b");
     b.sees_game(&a, "doom");
     b.sees_game(&c, "doom");
-    let got = b.cli(&["get", "doom"]);
-    assert_eq!(got.code, 0, "{got:?}");
+    b.done(&["get", "doom"]);
     b.holds_same("doom", &c);
     refused(&b.cli(&["get", "doom", "--from", "c"]), 3, "already_here");
 }

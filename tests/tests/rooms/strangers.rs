@@ -12,10 +12,7 @@ use bonfire_tests::{Room, child, tree};
 use serde_json::json;
 
 fn source(room: &Room, mib: u64) -> Peer {
-    let mut a = room.seat("a");
-    a.add_game(&Recipe::new("doom", mib));
-    a.start();
-    a
+    room.host("a", &Recipe::new("doom", mib))
 }
 
 #[test]
