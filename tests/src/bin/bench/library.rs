@@ -11,8 +11,8 @@ use crate::figures::millis;
 
 const GAMES: usize = 10_000;
 const PATIENCE: Duration = Duration::from_secs(300);
-/// Long enough for 30,000 watches on a slow machine.
-const WATCHES_PLACED: Duration = Duration::from_secs(5);
+/// One on the games folder, and on each game's root and the two folders in it.
+const WATCHES: usize = 1 + 3 * GAMES;
 
 /// Folders with a sentinel, an archive and a nested folder: a walk would show as reads of the nested ones.
 fn make_games(games: &Path) {
@@ -76,6 +76,16 @@ fn directory_reads(log: &Path, games: &Path) -> Reads {
     reads
 }
 
+/// Watches of the one process that a tracer runs.
+fn watches_beneath(tracer: u32) -> usize {
+    let children = std::fs::read_to_string(format!("/proc/{tracer}/task/{tracer}/children")).unwrap();
+    let traced = children.split_whitespace().next().expect("the tracer runs nothing");
+    let files = std::fs::read_dir(format!("/proc/{traced}/fdinfo")).unwrap();
+    // One that is closed meanwhile watches nothing.
+    let texts = files.filter_map(|file| std::fs::read_to_string(file.unwrap().path()).ok());
+    texts.map(|text| text.lines().filter(|line| line.starts_with("inotify ")).count()).sum()
+}
+
 /// Starts with 10,000 games: with none known, with nothing changed, with one that changed.
 pub(crate) fn start_with_many_games() {
     let Some(room) = Room::alone("bench-library") else { return };
@@ -105,7 +115,7 @@ pub(crate) fn start_with_many_games() {
         let rescanned = peer.snapshot()["games"].as_array().unwrap().len();
         assert!(rescanned >= GAMES, "{rescanned} games");
         // Watches are placed beside the start; what that reads is to be counted too.
-        std::thread::sleep(WATCHES_PLACED);
+        peer.until("every watch is placed", PATIENCE, || (watches_beneath(peer.pid()) >= WATCHES).then_some(()));
         peer.post(&json!({"peer": "shut_down"}));
         peer.wait_exit(PATIENCE);
         peer.under(&[]);
