@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bonfire_engine::recovery::Intent;
+use bonfire_proto::game::SENTINEL;
 use bonfire_proto::{GameId, Manifest, ManifestFile, RelPath};
 
 use crate::error::{DiskError, RemoveError};
 use crate::fs::{FsPath, Kind};
 use crate::games::{GamesFolder, Held};
 use crate::journal::{self, Header, JournalWriter};
+use crate::recover::Recovered;
 use crate::walk::{Problem, Sentinel};
 use crate::{intent, recover, sweep};
 
@@ -28,6 +30,7 @@ pub struct RemoveReport {
 
 impl GamesFolder {
     /// Removes the downloaded files of a game: what a walk lists as its manifest, nothing else. Other tools' markers stay.
+    /// A removal that failed half way is finished.
     ///
     /// # Errors
     /// `NotHere`; `NotDownloaded` without a regular root `version.ini`; `Installed` with `local/`, `.local.installing/`
@@ -49,7 +52,17 @@ impl GamesFolder {
             Some(Kind::Dir) => {}
             Some(_) | None => return Err(RemoveError::NotHere { path: inner.shown(&root) }),
         }
-        recover::settle(inner, game)?;
+        if let Some(Recovered::Swept { report, .. }) = recover::settle(inner, game)?
+            && inner.kind(&root.child(SENTINEL))?.is_none()
+        {
+            // A removal that failed half way was on record, and is over now.
+            return Ok(RemoveReport {
+                removed: report.removed,
+                kept: report.kept_unproven,
+                problems: Vec::new(),
+                root_removed: report.root_removed,
+            });
+        }
         let busy = |reason| RemoveError::Disk(DiskError::Busy { path: inner.shown(&root), reason });
         match intent::read(inner, game)?.intent {
             Intent::None => {}

@@ -3,7 +3,7 @@
 //! Owns which operation may start and what phase it is in. What a download does with chunks is `swarm`'s; how an
 //! operation is shown is the snapshot's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bonfire_proto::{GameId, PeerId};
 
@@ -125,6 +125,8 @@ pub struct Ops {
     active: BTreeMap<OpId, Operation>,
     by_game: BTreeMap<GameId, OpId>,
     resumable: BTreeMap<GameId, Resumable>,
+    /// Games whose removal failed after it may have taken the sentinel.
+    half_removed: BTreeSet<GameId>,
     next: u64,
 }
 
@@ -142,6 +144,9 @@ impl Ops {
     pub fn begin(&mut self, kind: OperationKind, game: &GameId, phase: Phase) -> Result<OpId, Report> {
         if let Some(op) = self.of_game(game) {
             return Err(busy(game, op));
+        }
+        if kind != OperationKind::Remove {
+            self.half_removed.remove(game);
         }
         self.next += 1;
         let id = OpId(self.next);
@@ -170,7 +175,20 @@ impl Ops {
     pub fn end(&mut self, id: OpId) -> Option<Operation> {
         let op = self.active.remove(&id)?;
         self.by_game.remove(&op.game);
+        if op.kind == OperationKind::Remove {
+            match op.outcome {
+                Some(OpOutcome::Failed { .. }) => self.half_removed.insert(op.game.clone()),
+                _ => self.half_removed.remove(&op.game),
+            };
+        }
         Some(op)
+    }
+
+    /// Whether a removal of the game failed, so that what it left is to be removed although it no longer counts as
+    /// downloaded.
+    #[must_use]
+    pub fn is_half_removed(&self, game: &GameId) -> bool {
+        self.half_removed.contains(game)
     }
 
     /// One operation.

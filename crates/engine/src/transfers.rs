@@ -178,7 +178,7 @@ impl Engine {
             return Err(refused("not_in_catalog", format!("{game} is not in the catalog; its files are left alone"))
                 .hint(format!("add it first: `bonfire catalog add {game}`")));
         }
-        if !facts.downloaded {
+        if !facts.downloaded && !self.ops.is_half_removed(game) {
             return Err(refused("not_downloaded", format!("{game} has no version.ini, so it was not downloaded")));
         }
         if facts.installed {

@@ -371,6 +371,7 @@ impl Index {
         // Of a root that cannot be read nothing is vouched for; the download itself meets the obstacle and names it.
         let walked = match self.world.folder.walk(game) {
             Ok(walked) => walked,
+            Err(DiskError::NotFound { .. }) => return Vouched::default(),
             Err(error) => {
                 tracing::warn!("nothing of {game} is vouched for: {}", errors::chain(&error));
                 return Vouched::default();

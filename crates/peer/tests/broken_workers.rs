@@ -109,3 +109,24 @@ async fn a_worker_that_panics_at_a_step_of_a_removal_fails_it_the_peer_serves_an
     assert!(!guest.root("doom").exists());
     assert!(guest.root("quake").exists());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_removal_that_failed_half_way_can_be_asked_for_again() {
+    let host = Seat::hosting("doom", small).await;
+    let fault = Fault::default();
+    let mut guest = fault.seat(&host).await;
+    guest.offered("doom", 1).await;
+    guest.get("doom").await.unwrap();
+    guest.finished().await;
+    guest.when("quiet", |s| s.operations.is_empty()).await;
+    fault.set(Step::RemoveFile, "doom/doom.eti");
+    guest.transfer(TransferCommand::Remove { game: game("doom") }).await.unwrap();
+    failed(&mut guest).await;
+    assert!(fault.is_spent() && guest.root("doom").join("doom.eti").exists());
+    guest.when("quiet", |s| s.operations.is_empty()).await;
+    guest.transfer(TransferCommand::Remove { game: game("doom") }).await.unwrap();
+    guest.until("its removal", |e| matches!(e, PeerEvent::GameRemoved { .. }).then_some(())).await;
+    assert!(!guest.root("doom").exists());
+    let again = guest.transfer(TransferCommand::Remove { game: game("doom") }).await.unwrap_err();
+    assert_ne!(again.code, "bug", "{again:?}");
+}
