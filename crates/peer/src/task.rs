@@ -36,6 +36,9 @@ use crate::world::World;
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
 /// Longest wait for the other sides to take note of our closing. They are told at once; a second covers bad Wi-Fi.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+/// How long the socket outlives connections that were open. That one is closed is told in one packet, which a full buffer
+/// loses; whoever still talks to it meanwhile is told again.
+const LINGER: Duration = Duration::from_millis(300);
 /// Longest wait for downloads to make durable what they have verified: a slow disk may take seconds. What is not durable
 /// then is hashed again at the next start, as after a kill.
 const SUSPEND_WITHIN: Duration = Duration::from_secs(5);
@@ -368,6 +371,7 @@ impl Task {
     }
 
     async fn shut_down(mut self, accepting: tokio::task::JoinHandle<()>) {
+        let had_connections = self.endpoint.open_connections() > 0;
         accepting.abort();
         if let Err(error) = accepting.await
             && error.is_panic()
@@ -392,6 +396,9 @@ impl Task {
         // for its end.
         if timeout(CLOSE_WITHIN, self.endpoint.wait_idle()).await.is_err() {
             tracing::debug!("a connection did not end in time");
+        }
+        if had_connections {
+            tokio::time::sleep(LINGER).await;
         }
         self.tell(PeerEvent::Stopped);
     }

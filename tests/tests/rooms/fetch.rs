@@ -6,6 +6,7 @@ use std::process::Command;
 use bonfire_tests::games::{MIB, Recipe};
 use bonfire_tests::peer::{LONG, Peer, SOON};
 use bonfire_tests::{Room, child, tree};
+use serde_json::Value;
 
 #[test]
 fn a_game_is_fetched() {
@@ -118,9 +119,12 @@ fn a_download_that_nobody_can_finish_says_so() {
     Recipe::new("doom", 8).version("2").seed(2).write(&a.games);
     a.link.unshape();
     a.start();
-    b.sees_hashed(&a, "doom");
+    b.until("the other version", LONG, || {
+        b.remote_game(a.id(), "doom").filter(|g| g["version"] == "2" && g["content_hash"].is_string())
+    });
     let waiting = b.until("it says what is offered", SOON, || {
-        b.operation("doom").filter(|o| o["error"]["message"].as_str().is_some_and(|m| m.contains("version 2")))
+        let says = |o: &Value| o["error"]["message"].as_str().is_some_and(|m| m.contains("version 2 is offered"));
+        b.operation("doom").filter(says)
     });
     assert_eq!(waiting["phase"], "waiting");
     assert!(waiting["waiting_since"].is_u64(), "{waiting}");
