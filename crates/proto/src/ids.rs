@@ -25,6 +25,12 @@ pub enum IdError {
     /// Hidden names are reserved for scratch and other tools.
     #[error("not a game id: begins with a dot")]
     Hidden,
+    /// No name of a slot.
+    #[error("not a slot name: 1 to 64 bytes of visible text")]
+    Slot,
+    /// Not a time of the shared log.
+    #[error("not a time of the form MS-COUNT-DEVICE")]
+    Time,
 }
 
 /// A peer: UUIDv8 from the SHA-256 of its public key (SPKI DER), so a certificate proves it.
@@ -96,6 +102,38 @@ impl FromStr for LibraryEpoch {
     fn from_str(s: &str) -> Result<Self, Self::Err> {
         Uuid::parse_str(s).map(Self).map_err(|_| IdError::Uuid)
     }
+}
+
+macro_rules! uuid_newtype {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub Uuid);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+            fn from_str(s: &str) -> Result<Self, Self::Err> {
+                Uuid::parse_str(s).map(Self).map_err(|_| IdError::Uuid)
+            }
+        }
+    };
+}
+
+uuid_newtype! {
+    /// A player: a person, and the set of their paired devices.
+    PlayerId
+}
+uuid_newtype! {
+    /// One life of a device's state: made anew with its database. Sequence numbers and state of different epochs of one
+    /// device are not comparable.
+    DeviceEpoch
 }
 
 /// A game, named by the folder that holds it: one visible path component, legal on every platform, at most
@@ -224,4 +262,12 @@ digest_newtype! {
 digest_newtype! {
     /// SHA-256 over the sorted (path, size, BLAKE3) list of a game: known once every file was read.
     ContentHash
+}
+digest_newtype! {
+    /// BLAKE3 of the bytes of a snapshot.
+    SnapshotId
+}
+digest_newtype! {
+    /// SHA-256 over the files of a save: see `crate::save::content_hash`.
+    SaveHash
 }

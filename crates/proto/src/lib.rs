@@ -9,18 +9,24 @@ pub mod digest;
 pub mod error_code;
 pub mod frame;
 pub mod game;
+pub mod hlc;
 pub mod ids;
 pub mod layout;
 pub mod limits;
 pub mod message;
 pub mod rel_path;
+pub mod save;
 pub mod text;
 
 pub use chunk::{CHUNK_LEN, chunk_count, chunk_span};
 pub use close::CloseCode;
 pub use error_code::ErrorCode;
 pub use game::{Availability, GameSummary, LibrarySummary, Manifest, ManifestFile};
-pub use ids::{ContentHash, Digest, GameId, LibraryEpoch, ManifestHash, PeerId};
+pub use hlc::Hlc;
+pub use ids::{
+    ContentHash, DeviceEpoch, Digest, GameId, LibraryEpoch, ManifestHash, PeerId, PlayerId, SaveHash, SnapshotId,
+};
 pub use layout::{ChunkBitmap, ChunkLayout, ChunkRef};
 pub use message::{Control, Hello, Request, Response};
 pub use rel_path::{PathError, RelPath};
+pub use save::{ObjectRef, SaveEntry, SlotName, Snapshot, SnapshotKind};

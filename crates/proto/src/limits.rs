@@ -63,3 +63,25 @@ pub const FEATURES_MAX: usize = 32;
 
 /// Largest `version.ini` in bytes. It is a few lines; it is held in memory until the commit of a download.
 pub const SENTINEL_LEN_MAX: u64 = 64 * 1024;
+
+/// Longest name of a slot in bytes.
+pub const SLOT_LEN_MAX: usize = 64;
+
+/// Longest note of a player on a snapshot in bytes.
+pub const NOTE_LEN_MAX: usize = 512;
+
+/// Most parents of a snapshot: as many devices as a player can have had diverge at once.
+pub const PARENTS_MAX: usize = 32;
+
+/// Longest snapshot in bytes. Long file lists are objects, so this bounds their references: 64 GiB in 200,000 files need
+/// a fifth of it.
+pub const SNAPSHOT_LEN_MAX: usize = 256 * 1024;
+
+/// Most files in one save. The largest saves known (one file a chunk of a world) have tens of thousands.
+pub const SAVE_FILES_MAX: usize = 200_000;
+
+/// Largest save in bytes (64 GiB): a world of a decade, and a bound for what a device may make another fetch.
+pub const SAVE_SIZE_MAX: u64 = 64 << 30;
+
+/// Largest object in bytes (1 MiB): what is held in memory and sent at once.
+pub const OBJECT_LEN_MAX: u32 = 1 << 20;
