@@ -250,9 +250,10 @@ impl Snapshot {
             if entry.path.parts().nth(1).is_none() {
                 return Err(SnapshotError::Field("path"));
             }
+            let is_canonical = entry.pieces.is_empty() || (entry.size > 0 && entry.pieces.len() > 1);
             let objects = entry.objects();
             let sum: u64 = objects.iter().map(|o| u64::from(o.len)).sum();
-            if sum != entry.size || !objects.iter().all(ObjectRef::is_bounded) {
+            if !is_canonical || sum != entry.size || !objects.iter().all(ObjectRef::is_bounded) {
                 return Err(SnapshotError::Field("pieces"));
             }
             size = size.checked_add(entry.size).ok_or(SnapshotError::Field("size"))?;
