@@ -21,6 +21,7 @@ pub mod quiet;
 pub mod recovery;
 pub mod remote;
 pub mod report;
+pub mod saves;
 pub mod serving;
 pub mod snapshot;
 pub mod swarm;

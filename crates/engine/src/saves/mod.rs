@@ -1,0 +1,11 @@
+//! The rules of saves: what is older than what, what to do with a disk, what may be pruned, what a push may replace.
+//!
+//! Owns no state of a running peer: each file is a rule that stands alone, over the snapshots of one slot of one game of
+//! to fetch, or to know which device is connected.
+
+pub mod lineage;
+
+pub use lineage::{Lineage, Node, Relation};
+
+#[cfg(test)]
+mod tests;
