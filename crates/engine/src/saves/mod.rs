@@ -5,6 +5,7 @@
 //! to fetch, or to know which device is connected.
 
 pub mod decide;
+pub mod join;
 pub mod lineage;
 
 pub use decide::{Action, Decision, Disk, Other, Row, Situation, decide};
