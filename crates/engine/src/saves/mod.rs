@@ -7,6 +7,7 @@
 pub mod decide;
 pub mod join;
 pub mod lineage;
+pub mod retention;
 pub mod stale;
 
 pub use decide::{Action, Decision, Disk, Other, Row, Situation, decide};
