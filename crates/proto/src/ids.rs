@@ -28,6 +28,9 @@ pub enum IdError {
     /// No name of a slot.
     #[error("not a slot name: 1 to 64 bytes of visible text")]
     Slot,
+    /// No public part of a token.
+    #[error("not the name of a token: 4 digits and upper-case letters")]
+    Token,
     /// Not a time of the shared log.
     #[error("not a time of the form MS-COUNT-DEVICE")]
     Time,

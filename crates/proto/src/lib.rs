@@ -14,6 +14,7 @@ pub mod ids;
 pub mod layout;
 pub mod limits;
 pub mod message;
+pub mod message_pair;
 pub mod rel_path;
 pub mod save;
 pub mod text;

@@ -52,6 +52,13 @@ pub const HASHES_PER_PAGE: usize = 7_000;
 /// Longest display text (peer or game name) in bytes, after cleaning.
 pub const TEXT_LEN_MAX: usize = 128;
 
+/// Longest name of an operating system in bytes.
+pub const PLATFORM_LEN_MAX: usize = 64;
+
+/// Longest frame of a pairing in bytes. Its longest message holds two names and is under 2 KiB even with every character
+/// escaped; a stranger may send it, so it is bounded far below other frames.
+pub const PAIR_FRAME_LEN_MAX: usize = 4 * 1024;
+
 /// Longest version string (`eti_version`) in bytes.
 pub const VERSION_LEN_MAX: usize = 64;
 

@@ -426,6 +426,6 @@ fn pages(page: u32, pages: u32) -> Result<(), &'static str> {
     bound(page < pages, "page")
 }
 
-fn bound(holds: bool, field: &'static str) -> Result<(), &'static str> {
+pub(crate) fn bound(holds: bool, field: &'static str) -> Result<(), &'static str> {
     if holds { Ok(()) } else { Err(field) }
 }
