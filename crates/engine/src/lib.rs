@@ -27,6 +27,7 @@ pub mod snapshot;
 pub mod swarm;
 pub mod time;
 mod transfers;
+pub mod trust;
 mod view;
 
 pub use command::Command;

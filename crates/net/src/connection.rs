@@ -15,6 +15,7 @@ use crate::admission::Place;
 use crate::control::{ControlReceiver, ControlSender};
 use crate::error::{NetError, Who};
 use crate::frames::{FrameReader, FrameWriter, in_time};
+use crate::pairing::PairStream;
 use crate::request::Answer;
 use crate::serve::IncomingStream;
 use crate::tls::KeyHash;
@@ -130,6 +131,10 @@ pub(crate) fn canonical(addr: SocketAddr) -> SocketAddr {
 }
 
 impl Connection {
+    pub(crate) const fn of(link: Arc<Link>) -> Self {
+        Self { link }
+    }
+
     pub(crate) fn new(
         quinn: quinn::Connection,
         number: usize,
@@ -267,6 +272,15 @@ impl Connection {
         let (send, recv) =
             self.link.quinn.accept_bi().await.map_err(|e| self.link.lost("waiting for its requests", &e))?;
         Ok(IncomingStream::new(self.link.clone(), FrameWriter::new(self.link.clone(), send), self.reader(recv)))
+    }
+
+    /// Opens the stream of a pairing.
+    pub(crate) async fn open_pairing(&self) -> Result<PairStream, NetError> {
+        if self.link.we_dialed && !self.link.control_taken.load(Ordering::SeqCst) {
+            return Err(NetError::Misuse("the control stream is opened before a pairing"));
+        }
+        let (send, recv) = self.open("opening a stream to pair").await?;
+        Ok(PairStream::new(self.link.clone(), FrameWriter::new(self.link.clone(), send), self.reader(recv)))
     }
 
     /// Ends the connection with a numbered reason, at once: what was not sent yet is dropped.

@@ -4,18 +4,24 @@ use std::future::Future;
 use std::sync::Arc;
 
 use bonfire_proto::frame::{self, FrameError};
+use bonfire_proto::limits::PAIR_FRAME_LEN_MAX;
+use bonfire_proto::message_pair::{PairMessage, PairStart};
 use bonfire_proto::{CloseCode, Request, Response};
 use bytes::Bytes;
 
-use crate::connection::Link;
+use crate::connection::{Connection, Link};
 use crate::error::NetError;
 use crate::frames::{FrameReader, FrameWriter, Patience};
+use crate::pairing::{IncomingPairing, PairStream};
 
 /// Longest request that needs no permit. The requests of version 1 are under 2 KiB; the bound on a frame is 1 MiB, and
 /// every stream of a hostile peer may hold one half-sent.
 const USUAL_REQUEST_LEN: usize = 64 * 1024;
 
 const DOING: &str = "reading a request";
+
+/// Type of the message that begins a pairing.
+const PAIRING: &str = "pair_start";
 
 /// A stream that the other side opened, unread.
 pub struct IncomingStream {
@@ -32,27 +38,53 @@ pub struct ServedRequest {
     pub reply: Reply,
 }
 
+/// What a stream turned out to be.
+pub enum Opened {
+    /// A request.
+    Request(ServedRequest),
+    /// A pairing, which goes on in both directions.
+    Pairing(IncomingPairing),
+}
+
+enum First {
+    Request(Request),
+    Pairing(PairStart),
+}
+
 impl IncomingStream {
     pub(crate) const fn new(link: Arc<Link>, writer: FrameWriter, reader: FrameReader) -> Self {
         Self { link, writer, reader }
     }
 
-    /// Reads the request, all of it within the time that a stream may be without progress.
+    /// Reads the request, all of it within the time that a stream may be without progress. The beginning of a pairing is
+    /// no request: see `open`.
     ///
     /// # Errors
     /// When it did not come in time, the stream was given up, or the connection ended.
     pub async fn read_request(mut self) -> Result<ServedRequest, NetError> {
-        let limit = self.link.tuning.progress_limit;
-        let read = tokio::time::timeout(limit, Self::read(&self.link, &mut self.reader)).await;
+        let request = self.in_time(Self::whole_request).await;
         // Says nothing when the stream was read to its end, which is the ordinary case.
         self.reader.stop(CloseCode::Protocol);
-        let request = match read {
-            Err(_) => Err(NetError::Stalled { who: self.link.who, doing: DOING, limit }),
-            Ok(Err(NetError::Frame { source, .. })) => Ok(Err(source)),
-            Ok(Err(e)) => Err(e),
-            Ok(Ok(request)) => Ok(request),
-        }?;
-        Ok(ServedRequest { request, reply: Reply { writer: self.writer } })
+        Ok(ServedRequest { request: request?, reply: Reply { writer: self.writer } })
+    }
+
+    /// As `read_request`, for who also pairs.
+    ///
+    /// # Errors
+    /// As `read_request`.
+    pub async fn open(mut self) -> Result<Opened, NetError> {
+        let first = self.in_time(Self::request_or_pairing).await;
+        let request = match first {
+            Ok(Ok(First::Pairing(start))) => {
+                let stream = PairStream::new(self.link.clone(), self.writer, self.reader);
+                return Ok(Opened::Pairing(IncomingPairing::new(Connection::of(self.link), stream, start)));
+            }
+            Ok(Ok(First::Request(request))) => Ok(Ok(request)),
+            Ok(Err(e)) => Ok(Err(e)),
+            Err(e) => Err(e),
+        };
+        self.reader.stop(CloseCode::Protocol);
+        Ok(Opened::Request(ServedRequest { request: request?, reply: Reply { writer: self.writer } }))
     }
 
     /// Turns the stream away unread.
@@ -61,10 +93,39 @@ impl IncomingStream {
         self.writer.reset(code);
     }
 
-    async fn read(link: &Link, reader: &mut FrameReader) -> Result<Result<Request, FrameError>, NetError> {
-        let malformed = |why: &str| Ok(Err(FrameError::Malformed(why.to_owned())));
+    async fn in_time<T>(
+        &mut self,
+        read: impl AsyncFnOnce(&Link, &mut FrameReader) -> Result<Result<T, FrameError>, NetError>,
+    ) -> Result<Result<T, FrameError>, NetError> {
+        let limit = self.link.tuning.progress_limit;
+        match tokio::time::timeout(limit, read(&self.link, &mut self.reader)).await {
+            Err(_) => Err(NetError::Stalled { who: self.link.who, doing: DOING, limit }),
+            Ok(Err(NetError::Frame { source, .. })) => Ok(Err(source)),
+            Ok(read) => read,
+        }
+    }
+
+    async fn whole_request(link: &Link, reader: &mut FrameReader) -> Result<Result<Request, FrameError>, NetError> {
+        match Self::body(link, reader).await? {
+            Ok(body) => Self::ended(reader, frame::decode(&body)).await,
+            Err(e) => Ok(Err(e)),
+        }
+    }
+
+    async fn request_or_pairing(link: &Link, reader: &mut FrameReader) -> Result<Result<First, FrameError>, NetError> {
+        let body = match Self::body(link, reader).await? {
+            Ok(body) => body,
+            Err(e) => return Ok(Err(e)),
+        };
+        match frame::decode::<Request>(&body) {
+            Err(FrameError::Unsupported(kind)) if kind == PAIRING => Ok(pairing(&body).map(First::Pairing)),
+            request => Ok(Self::ended(reader, request).await?.map(First::Request)),
+        }
+    }
+
+    async fn body(link: &Link, reader: &mut FrameReader) -> Result<Result<Vec<u8>, FrameError>, NetError> {
         let Some(len) = reader.next_len(Patience::Limited, DOING).await? else {
-            return malformed("the stream ended without a request");
+            return Ok(malformed("the stream ended without a request"));
         };
         let _permit = if len > USUAL_REQUEST_LEN {
             let permit = link.long_frames.acquire().await;
@@ -72,14 +133,32 @@ impl IncomingStream {
         } else {
             None
         };
-        let Some(body) = reader.next_body(Patience::Limited, DOING).await? else {
-            return malformed("the stream ended without a request");
-        };
-        let request = frame::decode(&body);
-        if !reader.at_end(DOING).await? {
-            return malformed("bytes after the request");
+        match reader.next_body(Patience::Limited, DOING).await? {
+            Some(body) => Ok(Ok(body)),
+            None => Ok(malformed("the stream ended without a request")),
         }
-        Ok(request)
+    }
+
+    async fn ended(
+        reader: &mut FrameReader,
+        request: Result<Request, FrameError>,
+    ) -> Result<Result<Request, FrameError>, NetError> {
+        if reader.at_end(DOING).await? { Ok(request) } else { Ok(malformed("bytes after the request")) }
+    }
+}
+
+fn malformed<T>(why: &str) -> Result<T, FrameError> {
+    Err(FrameError::Malformed(why.to_owned()))
+}
+
+fn pairing(body: &[u8]) -> Result<PairStart, FrameError> {
+    let bad = |detail: String| FrameError::BadMessage { kind: PAIRING.to_owned(), detail };
+    if body.len() > PAIR_FRAME_LEN_MAX {
+        return Err(bad(format!("{} bytes are over its limit of {PAIR_FRAME_LEN_MAX}", body.len())));
+    }
+    match frame::decode(body)? {
+        PairMessage::PairStart(start) => Ok(start),
+        _ => Err(bad("not the beginning of a pairing".to_owned())),
     }
 }
 
