@@ -143,7 +143,12 @@ impl IncomingStream {
         reader: &mut FrameReader,
         request: Result<Request, FrameError>,
     ) -> Result<Result<Request, FrameError>, NetError> {
-        if reader.at_end(DOING).await? { Ok(request) } else { Ok(malformed("bytes after the request")) }
+        // What is refused is refused at once, also on a stream that waits for an answer before it goes on.
+        if request.is_err() || reader.at_end(DOING).await? {
+            Ok(request)
+        } else {
+            Ok(malformed("bytes after the request"))
+        }
     }
 }
 

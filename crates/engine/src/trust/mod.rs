@@ -3,5 +3,6 @@
 //! Rules over plain data. Proofs of knowing a secret, keys and streams are `bonfire-net`'s; what is stored is the caller's.
 
 pub mod secret;
+pub mod sessions;
 
 pub use secret::{PairCode, PairToken, Secret, SecretError};

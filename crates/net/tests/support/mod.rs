@@ -146,13 +146,19 @@ impl Stranger {
 /// A stranger whose handshake is by the rules, and our end of the connection, with both control streams up.
 pub(crate) async fn with_stranger(tuning: Tuning) -> (Endpoint, Connection, (ControlSender, ControlReceiver), Raw) {
     let ours = peer(2, "127.0.0.1:0", tuning);
-    let (theirs, accepted) = tokio::join!(Stranger::default().dial(ours.local_addr().unwrap()), accepted(&ours));
+    let (accepted, control, raw) = met_by_stranger(&ours).await;
+    (ours, accepted, control, raw)
+}
+
+/// As `with_stranger`, for an endpoint that there is already.
+pub(crate) async fn met_by_stranger(ours: &Endpoint) -> (Connection, (ControlSender, ControlReceiver), Raw) {
+    let (theirs, accepted) = tokio::join!(Stranger::default().dial(ours.local_addr().unwrap()), accepted(ours));
     let theirs = theirs.unwrap();
     let (mut tx, rx) = theirs.open_bi().await.unwrap();
     tx.write_all(&framed(br#"{"type":"ping"}"#)).await.unwrap();
     let (ours_tx, mut ours_rx) = accepted.accept_control().await.unwrap();
     assert_eq!(ours_rx.recv().await.unwrap(), Some(Control::Ping(Ping {})));
-    (ours, accepted, (ours_tx, ours_rx), Raw { connection: theirs, control: (tx, rx) })
+    (accepted, (ours_tx, ours_rx), Raw { connection: theirs, control: (tx, rx) })
 }
 
 pub(crate) struct Raw {
