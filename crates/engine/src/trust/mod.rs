@@ -2,7 +2,13 @@
 //!
 //! Rules over plain data. Proofs of knowing a secret, keys and streams are `bonfire-net`'s; what is stored is the caller's.
 
+pub mod gate;
+pub mod roster;
+pub mod scopes;
 pub mod secret;
 pub mod sessions;
 
+pub use gate::{RequestKind, Standing, gate};
+pub use roster::{Member, Proven, Roster};
+pub use scopes::{Scope, Scopes};
 pub use secret::{PairCode, PairToken, Secret, SecretError};
