@@ -2,7 +2,9 @@
 //!
 //! Rules over plain data. Proofs of knowing a secret, keys and streams are `bonfire-net`'s; what is stored is the caller's.
 
+pub mod devices;
 pub mod gate;
+pub mod pairs;
 pub mod roster;
 pub mod scopes;
 pub mod secret;
