@@ -17,6 +17,7 @@ pub mod library;
 pub mod offers;
 pub mod ops;
 pub mod peers;
+pub mod places;
 pub mod quiet;
 pub mod recovery;
 pub mod remote;
