@@ -5,10 +5,21 @@
 //! guessed: what cannot be placed is returned with its reason, and a person declares it by hand. Does not read files,
 //! fetch manifests, or capture saves.
 
+pub mod facts;
 pub mod index;
+pub mod labels;
 pub mod manifest;
+pub mod mapping;
 pub mod matching;
+pub mod pattern;
+pub mod placeholders;
+pub mod prefix;
+pub mod roots;
+pub mod rule_path;
 
+pub use facts::{Environment, Existing, GameFacts, Listing, Places};
 pub use index::{Index, Title};
 pub use manifest::ManifestError;
+pub use mapping::{Choice, place};
 pub use matching::{Match, TitleNames};
+pub use roots::{Root, SaveRoots, Skipped, Spellings};

@@ -115,7 +115,9 @@ impl RelPath {
     }
 }
 
-fn fold(text: &str) -> String {
+/// As `RelPath::folded`, for a text that need not be a path.
+#[must_use]
+pub fn fold(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
     }

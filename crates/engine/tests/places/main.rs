@@ -7,9 +7,15 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod disk;
 mod manifest;
+mod mapping;
 
 mod matching;
+mod mutated;
+mod patterns;
+mod prefix;
+mod rules;
 
 /// A manifest of our own, with every placeholder and tag.
 const SAMPLE: &str = include_str!("sample.yaml");
