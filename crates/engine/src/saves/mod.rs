@@ -8,6 +8,7 @@ pub mod decide;
 pub mod join;
 pub mod lineage;
 pub mod retention;
+pub mod slot;
 pub mod stale;
 
 pub use decide::{Action, Decision, Disk, Other, Row, Situation, decide};
