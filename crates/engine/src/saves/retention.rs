@@ -26,6 +26,9 @@ pub struct Holdings<'a> {
     pub stored: &'a BTreeSet<SnapshotId>,
     /// Heads of every registered device of the player, connected or not.
     pub heads: &'a BTreeSet<SnapshotId>,
+    /// Whether every registered device has said what its head is, or that it has none. Until then nothing is pruned: it
+    /// may be at any of these snapshots.
+    pub is_every_device_known: bool,
     /// Bases of every registered device.
     pub bases: &'a BTreeSet<SnapshotId>,
     /// Sides of conflicts that nobody has resolved.
@@ -54,7 +57,8 @@ pub enum Reason {
     BeforeDeletion,
     /// One of the newest.
     Recent,
-    /// A snapshot that is missing here could be connected with it: it is not known what is needed.
+    /// A device was not heard, or a snapshot that is missing here could be connected with it: it is not known what is
+    /// needed.
     Uncertain,
 }
 
@@ -85,7 +89,8 @@ pub fn retain(h: &Holdings) -> Retained {
     let recent = newest_first.iter().map(|n| n.id).filter(|id| h.stored.contains(id) && !h.pins.contains(id));
     keep.all(recent.take(h.keep).collect::<Vec<_>>().iter(), Reason::Recent);
     let is_known = |id: &&SnapshotId| h.lineage.get(id).is_some();
-    keep.all(h.stored.iter().filter(|id| !between.is_complete || !is_known(id)), Reason::Uncertain);
+    let is_certain = between.is_complete && h.is_every_device_known;
+    keep.all(h.stored.iter().filter(|id| !is_certain || !is_known(id)), Reason::Uncertain);
     let kept_deletions = newest_first.iter().filter(|n| n.is_deletion() && keep.reasons.contains_key(&n.id));
     let before: Vec<SnapshotId> = kept_deletions.flat_map(|n| before_deletion(h, n)).collect();
     keep.all(&before, Reason::BeforeDeletion);

@@ -11,6 +11,7 @@ struct Slot {
     bases: BTreeSet<SnapshotId>,
     sides: BTreeSet<SnapshotId>,
     pins: BTreeSet<SnapshotId>,
+    has_unheard: bool,
 }
 
 impl Slot {
@@ -20,8 +21,8 @@ impl Slot {
     }
 
     fn retain(&self, keep: usize) -> Retained {
-        let Self { lineage, stored, heads, bases, sides, pins } = self;
-        retain(&Holdings { lineage, stored, heads, bases, sides, pins, keep })
+        let Self { lineage, stored, heads, bases, sides, pins, .. } = self;
+        retain(&Holdings { lineage, stored, heads, is_every_device_known: !self.has_unheard, bases, sides, pins, keep })
     }
 
     fn kept(&self, keep: usize) -> BTreeSet<SnapshotId> {
@@ -93,6 +94,12 @@ fn prunes_nothing_while_a_head_is_not_known_here() {
     assert_eq!(slot.retain(1).prune, []);
     let apart = Slot { heads: ids([3, 9]), ..Slot::of([node(3, &[2]), node(9, &[8])]) };
     assert_eq!(apart.retain(0).prune, []);
+}
+
+#[test]
+fn prunes_nothing_before_every_device_was_heard() {
+    let slot = Slot { has_unheard: true, ..Slot::of(line(5)) };
+    assert_eq!(slot.retain(1).prune, []);
 }
 
 #[test]
