@@ -8,4 +8,7 @@
 )]
 
 mod oracle;
+mod planted;
+mod properties;
 mod table;
+mod world;
