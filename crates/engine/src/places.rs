@@ -22,4 +22,4 @@ pub use index::{Index, Title};
 pub use manifest::ManifestError;
 pub use mapping::{Choice, place};
 pub use matching::{Match, TitleNames};
-pub use roots::{Root, SaveRoots, Skipped, Spellings};
+pub use roots::{Root, SaveRoots, Shape, Skipped, Spellings};

@@ -65,7 +65,7 @@ impl fmt::Display for Family {
 pub enum Listing {
     /// A folder with these names.
     Names(Vec<String>),
-    /// No folder is there.
+    /// No folder is there: nothing, or a file.
     Absent,
     /// One cannot tell, and why. Never taken for an absence.
     Unreadable(String),

@@ -27,14 +27,24 @@ pub struct Labelled<'a> {
     pub rule: &'a FileRule,
     /// The path.
     pub path: RulePath,
-    /// What its files are called in snapshots, before the first `/`.
+    /// What its files are called in snapshots, before the first `/`, when the path is a folder or ends in a pattern.
     pub label: String,
-    /// What the path's last name is called in snapshots, unless it is a pattern.
-    pub node: Option<String>,
+    /// What they are called when the path is a single file. None when it ends in a pattern.
+    pub file: Option<FileLabel>,
     /// Systems for which the rule holds.
     pub families: BTreeSet<Family>,
     /// Systems on which the label has a place.
     pub reach: BTreeSet<Family>,
+}
+
+/// What a path is called in snapshots when it is a single file. The manifest does not say whether it is, so that a snapshot
+/// has to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileLabel {
+    /// The label.
+    pub label: String,
+    /// The file's name in snapshots.
+    pub name: String,
 }
 
 /// The title's paths with their labels, and those that no machine uses, with the reason. In the order of the title.
@@ -44,8 +54,8 @@ pub fn labels(title: &Title) -> (Vec<Labelled<'_>>, Vec<(&FileRule, PathRejected
     for rule in &title.files {
         match RulePath::parse(&rule.path) {
             Ok(path) => labelled.push(Labelled {
-                label: label(&path),
-                node: node_name(&path),
+                label: label(&path, false),
+                file: node_name(&path).map(|name| FileLabel { label: label(&path, true), name }),
                 families: families(rule, &path),
                 reach: BTreeSet::new(),
                 rule,
@@ -55,9 +65,9 @@ pub fn labels(title: &Title) -> (Vec<Labelled<'_>>, Vec<(&FileRule, PathRejected
         }
     }
     for (linux, windows) in counterparts(&labelled) {
-        let (label, node) = (labelled[windows].label.clone(), labelled[windows].node.clone());
+        let (label, file) = (labelled[windows].label.clone(), labelled[windows].file.clone());
         labelled[linux].label = label;
-        labelled[linux].node = node;
+        labelled[linux].file = file;
     }
     let mut reach: BTreeMap<String, BTreeSet<Family>> = BTreeMap::new();
     for l in &labelled {
@@ -69,13 +79,16 @@ pub fn labels(title: &Title) -> (Vec<Labelled<'_>>, Vec<(&FileRule, PathRejected
     (labelled, rejected)
 }
 
-/// Something to read, then 8 digits of the hash of the path's key.
-fn label(path: &RulePath) -> String {
+/// Something to read, then 8 digits of the hash of the path's key, and of `file` where it is one.
+fn label(path: &RulePath, is_file: bool) -> String {
     let (above, node) = path.node();
     let texts = above.iter().chain(node.iter().filter(|p| !p.is_wild()));
     let last = texts.rev().find_map(|p| p.as_text().map(readable).filter(|t| !t.is_empty()));
     let mut hasher = FieldHasher::new();
     hasher.field(path.key().as_bytes());
+    if is_file {
+        hasher.field(b"file");
+    }
     let hash = hasher.finish().to_string();
     format!("{}-{}", last.unwrap_or_else(|| "save".to_owned()), &hash[..8])
 }
@@ -183,5 +196,5 @@ fn only(mut found: impl Iterator<Item = usize>, all: &[Labelled<'_>]) -> Option<
 /// Whether files have the same paths beneath both: the patterns are the same, or neither ends in one.
 fn same_shape(a: &Labelled<'_>, b: &Labelled<'_>) -> bool {
     let ((_, a_node), (_, b_node)) = (a.path.node(), b.path.node());
-    a.node.is_some() == b.node.is_some() && (a.node.is_some() || a_node == b_node)
+    a.file.is_some() == b.file.is_some() && (a.file.is_some() || a_node == b_node)
 }

@@ -13,7 +13,7 @@ use super::index::{Purpose, Title};
 use super::labels::{Labelled, labels, os_fits};
 use super::pattern::{Pattern, Segment, Token};
 use super::placeholders::Placeholder;
-use super::roots::{Root, SaveRoots, Skipped, Spelled, Why, beneath, join, spelling};
+use super::roots::{Root, SaveRoots, Shape, Skipped, Spelled, Why, beneath, join, spelling};
 use super::rule_path::{Part, PathRejected, Piece, RulePath};
 
 /// Most names that a part of a path may stand for when a placeholder has several values.
@@ -40,25 +40,31 @@ pub fn place(
     let (labelled, rejected) = labels(title);
     let mut skipped: Vec<Skipped> = rejected
         .into_iter()
-        .map(|(rule, why)| Skipped { rule: rule.path.clone(), label: None, why: why.into() })
+        .map(|(rule, why)| Skipped { rule: rule.path.clone(), labels: Vec::new(), why: why.into() })
         .collect();
     let mut placed: Vec<Placed> = Vec::new();
     for l in &labelled {
-        match machine.place(l) {
-            Ok(root) => match placed.iter_mut().find(|p| p.root.label == root.label) {
+        let roots = match machine.place(l) {
+            Ok(roots) => roots,
+            Err(why) => {
+                skipped.push(skip(l, why));
+                continue;
+            }
+        };
+        for root in roots {
+            match placed.iter_mut().find(|p| p.root.label == root.label) {
                 Some(same) if same.is_at(&root) => same.wanted |= is_wanted(l, choice),
                 Some(taken) => skipped.push(skip(l, Why::LabelTaken(taken.root.folder.clone()))),
                 None => {
                     let depth = root.folder.split(places.environment().separator()).count();
                     placed.push(Placed { root, depth, wanted: is_wanted(l, choice), purpose: l.rule.purpose() });
                 }
-            },
-            Err(why) => skipped.push(skip(l, why)),
+            }
         }
     }
     // What is said of a label that has a place here after all would only confuse.
     skipped.retain(|s| {
-        let has_place = placed.iter().any(|p| Some(&p.root.label) == s.label.as_ref());
+        let has_place = placed.iter().any(|p| s.labels.contains(&p.root.label));
         !(has_place && matches!(s.why, Why::OtherSystem(_) | Why::OtherStore))
     });
     SaveRoots {
@@ -83,11 +89,11 @@ impl Placed {
         self.root.folder == other.folder && self.root.include == other.include
     }
 
-    /// Grows with what the path says: deeper folders, names before patterns, longer patterns. The label makes it a total
-    /// order.
-    fn specificity(&self) -> (usize, bool, usize, &str) {
-        let is_name = self.root.include.segments().iter().all(|s| s.as_literal().is_some());
-        (self.depth, is_name, self.root.include.to_string().len(), &self.root.label)
+    /// Grows with what the path says: deeper folders, then all of it, a pattern, a name, then longer patterns. The label
+    /// makes it a total order.
+    fn specificity(&self) -> (usize, Shape, usize, &str) {
+        let len = self.root.include.iter().map(|p| p.to_string().len()).sum();
+        (self.depth, self.root.shape, len, &self.root.label)
     }
 }
 
@@ -100,7 +106,8 @@ fn is_wanted(l: &Labelled<'_>, choice: Choice) -> bool {
 }
 
 fn skip(l: &Labelled<'_>, why: Why) -> Skipped {
-    Skipped { rule: l.rule.path.clone(), label: Some(l.label.clone()), why }
+    let labels = std::iter::once(&l.label).chain(l.file.as_ref().map(|f| &f.label)).cloned().collect();
+    Skipped { rule: l.rule.path.clone(), labels, why }
 }
 
 /// Gives each file to the root whose path says most of it, and drops the roots that are not wanted.
@@ -110,11 +117,18 @@ fn take_apart(environment: Environment, mut placed: Vec<Placed>, skipped: &mut V
     for (at, p) in placed.iter().enumerate() {
         if !p.wanted {
             let why = if p.purpose == Purpose::Config { Why::Settings } else { Why::UnknownTags };
-            skipped.push(Skipped { rule: p.root.rule.clone(), label: Some(p.root.label.clone()), why });
+            // Of two shapes, one is enough to say it.
+            if !skipped.iter().any(|s| s.rule == p.root.rule) {
+                let labels = std::iter::once(&p.root.label).chain(&p.root.other_label).cloned().collect();
+                skipped.push(Skipped { rule: p.root.rule.clone(), labels, why });
+            }
             continue;
         }
         let mut root = p.root.clone();
-        root.exclude = placed[at + 1..].iter().filter_map(|other| within(environment, &root, &other.root)).collect();
+        // Two shapes of one path have no file in common as it is.
+        let others = placed[at + 1..].iter().filter(|o| Some(&o.root.label) != root.other_label.as_ref());
+        let theirs: Vec<Pattern> = others.filter_map(|o| within(environment, &root, &o.root)).collect();
+        root.exclude.extend(theirs);
         roots.push(root);
     }
     roots.sort_by(|a, b| a.label.cmp(&b.label));
@@ -128,7 +142,9 @@ fn within(environment: Environment, root: &Root, other: &Root) -> Option<Pattern
     } else {
         beneath(environment, &root.folder, &other.folder)?.split('/').map(Segment::literal).collect()
     };
-    Pattern::new(between.into_iter().chain(other.include.segments().iter().cloned()).collect()).ok()
+    // A root of the manifest includes one pattern or everything.
+    let included = other.include.first().map_or(&[][..], Pattern::segments);
+    Pattern::new(between.into_iter().chain(included.iter().cloned()).collect()).ok()
 }
 
 struct Machine<'a> {
@@ -140,7 +156,7 @@ struct Machine<'a> {
 }
 
 impl Machine<'_> {
-    fn place(&self, l: &Labelled<'_>) -> Result<Root, Why> {
+    fn place(&self, l: &Labelled<'_>) -> Result<Vec<Root>, Why> {
         let environment = self.places.environment();
         if !l.families.contains(&environment.family()) {
             return Err(Why::OtherSystem(l.families.clone()));
@@ -159,29 +175,74 @@ impl Machine<'_> {
             folder = join(environment, &folder, &name);
             filled.push(Part::from(&Segment::literal(&name)));
         }
-        let (include, spelled): (Vec<Segment>, _) = match (&l.node, node) {
-            (Some(snapshot), [part]) => {
+        let (end, here) = match (&l.file, node) {
+            (Some(_), [part]) => {
                 let here = self.name_of(l, part, &folder)?;
-                let segments = vec![Segment::literal(&here)];
-                (segments, Some(Spelled { snapshot: snapshot.clone(), here }))
+                (vec![Segment::literal(&here)], Some(here))
             }
             _ => (node.iter().map(|p| self.segment(l, p)).collect::<Result<_, _>>()?, None),
         };
-        filled.extend(include.iter().map(Part::from));
+        filled.extend(end.iter().map(Part::from));
         if (RulePath { anchor: l.path.anchor, parts: filled }).leads_to_no_save() {
             return Err(PathRejected::NoSave.into());
         }
-        Ok(Root {
+        let pattern = Pattern::new(end).expect("BUG: a path has a last name");
+        let (Some(file), Some(here)) = (&l.file, here) else {
+            return Ok(vec![Root { include: vec![pattern], ..self.root(l, folder, Shape::Pattern) }]);
+        };
+        let own = join(environment, &folder, &here);
+        let shape = self.shape_of(&folder, &own, &here)?;
+        let as_folder = Root { other_label: Some(file.label.clone()), ..self.root(l, own, Shape::Folder) };
+        let beneath_file = Pattern::new(vec![Segment::literal(&here), Segment::Name(vec![Token::Many])]);
+        let as_file = Root {
+            label: file.label.clone(),
+            include: vec![pattern],
+            exclude: beneath_file.into_iter().collect(),
+            spelled: Some(Spelled { snapshot: file.name.clone(), here }),
+            other_label: Some(l.label.clone()),
+            ..self.root(l, folder, Shape::File)
+        };
+        Ok(match shape {
+            Some(Shape::Folder) => vec![as_folder],
+            Some(_) => vec![as_file],
+            None => vec![as_folder, as_file],
+        })
+    }
+
+    /// A root with everything in the folder.
+    fn root(&self, l: &Labelled<'_>, folder: String, shape: Shape) -> Root {
+        Root {
             label: l.label.clone(),
             folder,
-            include: Pattern::new(include).expect("BUG: a path has a last name"),
+            shape,
+            include: Vec::new(),
             exclude: Vec::new(),
-            spelled,
+            spelled: None,
             rule: l.rule.path.clone(),
             from_game_folder: l.rule.from_game_folder,
-            folds_names: environment.folds_names(),
+            folds_names: self.places.environment().folds_names(),
+            other_label: None,
             moves_to_other_systems: l.reach.len() > 1,
-        })
+        }
+    }
+
+    /// Whether a folder or a file lies at this path; `None` when nothing does.
+    fn shape_of(&self, folder: &str, own: &str, name: &str) -> Result<Option<Shape>, Why> {
+        let unreadable = |folder: &str, message| Err(Why::Unreadable { folder: folder.to_owned(), message });
+        match self.existing.list(own) {
+            Listing::Names(_) => return Ok(Some(Shape::Folder)),
+            Listing::Unreadable(message) => return unreadable(own, message),
+            Listing::Absent => {}
+        }
+        let folds = self.places.environment().folds_names();
+        match self.existing.list(folder) {
+            Listing::Names(names) => {
+                let is_there = names.iter().any(|n| n == name || folds && fold(n) == fold(name));
+                Ok(is_there.then_some(Shape::File))
+            }
+            Listing::Absent => Ok(None),
+            Listing::Unreadable(message) => unreadable(folder, message),
+        }
     }
 
     /// Whether a constraint of the rule holds here. A game of which the store is not known may be from any.

@@ -14,18 +14,33 @@ use super::pattern::Pattern;
 use super::placeholders::Placeholder;
 use super::rule_path::PathRejected;
 
-/// A folder of a save set on this machine.
+/// What a root is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shape {
+    /// A folder with everything beneath it.
+    Folder,
+    /// What matches a pattern in a folder.
+    Pattern,
+    /// A single file of a folder.
+    File,
+}
+
+/// A folder of a save set on this machine. Of a path at which nothing lies yet nobody knows whether it will be a folder or
+/// a file: it has a root of each shape, and they have no file in common. Whoever looks at the disk again places again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Root {
     /// What its files are called in snapshots, before the first `/`. The same on every machine.
     pub label: String,
     /// Absolute path of the folder here. It may be absent.
     pub folder: String,
-    /// Which files beneath it belong to the save.
-    pub include: Pattern,
+    /// What it is.
+    pub shape: Shape,
+    /// Which files beneath it belong to the save: all, when it is empty. From the folder on, as in `exclude`.
+    pub include: Vec<Pattern>,
     /// Which of them do not, as they are another root's or no save.
     pub exclude: Vec<Pattern>,
-    /// The first name of its paths, in snapshots and here. None when its paths begin with a pattern.
+    /// The name of a single file, in snapshots and here.
     pub spelled: Option<Spelled>,
     /// The path that the manifest has for it.
     pub rule: String,
@@ -33,6 +48,8 @@ pub struct Root {
     pub from_game_folder: bool,
     /// Whether names that differ in case are one, as for games built for Windows.
     pub folds_names: bool,
+    /// The label that the path has when it is of the other shape: a file, a folder.
+    pub other_label: Option<String>,
     /// Whether the label has places on other systems too, so that the save can move there.
     pub moves_to_other_systems: bool,
 }
@@ -52,8 +69,8 @@ pub struct Spelled {
 pub struct Skipped {
     /// The path.
     pub rule: String,
-    /// The label that it would have, unless no machine uses it.
-    pub label: Option<String>,
+    /// The labels that it has where it is placed; none when no machine uses it.
+    pub labels: Vec<String>,
     /// The reason.
     pub why: Why,
 }
@@ -137,6 +154,14 @@ pub enum MapError {
         /// Why the label has none, when that is known.
         why: Option<Box<Skipped>>,
     },
+    /// One of the two is a file and the other a folder.
+    #[error("{path}: {rule} is a file in one of the save and this machine, and a folder in the other")]
+    OtherShape {
+        /// The path in the snapshot.
+        path: RelPath,
+        /// The path in the manifest.
+        rule: String,
+    },
     /// The root does not take it.
     #[error("{path} is not among the files of {rule}")]
     NotCovered {
@@ -188,7 +213,10 @@ impl SaveRoots {
     /// `MapError` when its label or the file has no place here, or when one cannot tell which.
     pub fn to_disk(&self, path: &RelPath, existing: &dyn Existing) -> Result<String, MapError> {
         let Some(root) = self.roots.iter().find(|r| r.label == path.first()) else {
-            let why = self.skipped.iter().find(|s| s.label.as_deref() == Some(path.first()));
+            if let Some(other) = self.roots.iter().find(|r| r.other_label.as_deref() == Some(path.first())) {
+                return Err(MapError::OtherShape { path: path.clone(), rule: other.rule.clone() });
+            }
+            let why = self.skipped.iter().find(|s| s.labels.iter().any(|l| l == path.first()));
             return Err(MapError::NoRoot { path: path.clone(), why: why.cloned().map(Box::new) });
         };
         let not_covered = || MapError::NotCovered { path: path.clone(), rule: root.rule.clone() };
@@ -223,7 +251,8 @@ impl Root {
     /// Whether the file at this path beneath the folder belongs to the root.
     #[must_use]
     pub fn covers(&self, local: &RelPath) -> bool {
-        self.include.covers(local, self.folds_names) && !self.exclude.iter().any(|e| e.covers(local, self.folds_names))
+        let any = |of: &[Pattern]| of.iter().any(|p| p.covers(local, self.folds_names));
+        (self.include.is_empty() || any(&self.include)) && !any(&self.exclude)
     }
 
     /// What the file at this path beneath the folder is called in snapshots.

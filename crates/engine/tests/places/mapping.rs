@@ -2,17 +2,25 @@
 
 use bonfire_engine::places::placeholders::Placeholder;
 use bonfire_engine::places::roots::MapError;
-use bonfire_engine::places::{Choice, GameFacts, Root, SaveRoots, Spellings, manifest, place};
+use bonfire_engine::places::{Choice, GameFacts, Root, SaveRoots, Shape, Spellings, manifest, place};
 
 use crate::disk::{Disk, PFX, installed_at, linux, path, placed, placed_with, prefix, why, windows};
 
+/// The only root, of the two shapes that it has where nothing lies yet the folder.
 fn only(roots: &SaveRoots) -> &Root {
-    let [root] = roots.roots.as_slice() else { panic!("{roots:#?}") };
+    let folders = folders(roots);
+    let [root] = folders.as_slice() else { panic!("{roots:#?}") };
     root
 }
 
+fn folders(roots: &SaveRoots) -> Vec<&Root> {
+    roots.roots.iter().filter(|r| r.shape != Shape::File).collect()
+}
+
 fn rooted<'a>(roots: &'a SaveRoots, rule: &str) -> &'a Root {
-    roots.roots.iter().find(|r| r.rule == rule).unwrap_or_else(|| panic!("{rule} has no root: {roots:#?}"))
+    let mut of_rule = roots.roots.iter().filter(|r| r.rule == rule).collect::<Vec<_>>();
+    of_rule.sort_by_key(|r| r.shape);
+    of_rule.first().copied().unwrap_or_else(|| panic!("{rule} has no root: {roots:#?}"))
 }
 
 /// A game that is not in the sample.
@@ -42,7 +50,7 @@ fn a_save_from_windows_lands_in_the_prefix_and_goes_back() {
     let file = "C:\\Users\\Ada\\AppData\\Roaming\\Quayside\\Lanterns\\Saves\\slot 1\\hero.sav";
     let captured = on_windows.to_snapshot(file).unwrap();
     let label = &only(&on_windows).label;
-    assert_eq!(captured, path(&format!("{label}/Saves/slot 1/hero.sav")));
+    assert_eq!(captured, path(&format!("{label}/slot 1/hero.sav")));
     let there = on_deck.to_disk(&captured, &disk).unwrap();
     let expected = format!("{PFX}/users/steamuser/AppData/Roaming/Quayside/Lanterns/Saves/slot 1/hero.sav");
     assert_eq!(there, expected);
@@ -86,7 +94,7 @@ fn a_label_comes_from_the_manifest_and_not_from_the_machine() {
     moved.set(Placeholder::WinLocalAppDataLow, "E:/Moved Away/LocalLow/").unwrap();
     let roots = placed("Tin Comet", &game, &moved, &Disk::default());
     assert_eq!(label(&roots), first);
-    assert_eq!(only(&roots).folder, "E:\\Moved Away\\LocalLow\\Hollow Kite");
+    assert_eq!(only(&roots).folder, "E:\\Moved Away\\LocalLow\\Hollow Kite\\Tin Comet");
     // Written down once: a label that changes would leave every save behind.
     assert_eq!(first, "tin-comet-6721ab40");
 }
@@ -97,17 +105,17 @@ fn case_does_not_count_on_windows_nor_beneath_a_prefix_and_does_on_linux() {
     let game = GameFacts::default();
     let on_deck = placed("Lanterns of Quay", &game, &in_prefix, &disk);
     let root = only(&on_deck);
-    let folder = format!("{PFX}/users/steamuser/AppData/Roaming/quayside/LANTERNS");
+    let folder = format!("{PFX}/users/steamuser/AppData/Roaming/quayside/LANTERNS/saves");
     assert_eq!(root.folder, folder);
-    let asked = path(&format!("{}/Saves/slot1.sav", root.label));
-    assert_eq!(on_deck.to_disk(&asked, &disk).unwrap(), format!("{folder}/saves/Slot1.SAV"));
+    let asked = path(&format!("{}/slot1.sav", root.label));
+    assert_eq!(on_deck.to_disk(&asked, &disk).unwrap(), format!("{folder}/Slot1.SAV"));
     // What is captured is spelled as in the snapshot that lies there, so that nothing looks changed.
-    let captured = on_deck.to_snapshot(&format!("{folder}/saves/Slot1.SAV")).unwrap();
-    assert_eq!(captured, path(&format!("{}/Saves/Slot1.SAV", root.label)));
+    let captured = on_deck.to_snapshot(&format!("{folder}/Slot1.SAV")).unwrap();
+    assert_eq!(captured, path(&format!("{}/Slot1.SAV", root.label)));
     assert_eq!(Spellings::of([&asked]).apply(captured), asked);
     let on_windows = placed("Lanterns of Quay", &game, &windows(), &Disk::default());
     let shouted = on_windows.to_snapshot("c:/users/ADA/appdata/ROAMING/quayside/lanterns/SAVES/x").unwrap();
-    assert_eq!(shouted, path(&format!("{}/Saves/x", root.label)));
+    assert_eq!(shouted, path(&format!("{}/x", root.label)));
     let on_linux = placed("Lanterns of Quay", &game, &linux(), &Disk::default());
     let shouted = "/home/ada/.local/share/quayside/lanterns/SAVES/x";
     assert_eq!(on_linux.to_snapshot(shouted), Err(MapError::Outside(shouted.into())));
@@ -130,13 +138,13 @@ fn settings_stay_where_they_are_unless_they_are_asked_for() {
     let settings = "C:\\Users\\Ada\\AppData\\LocalLow\\Hollow Kite\\Tin Comet\\Screen.cfg";
     assert!(matches!(comet.to_snapshot(settings), Err(MapError::Outside(_))));
     assert!(why(&comet, "<winLocalAppDataLow>/Hollow Kite/Tin Comet/screen.cfg").contains("settings"));
-    let snapshot = path(&format!("{}/Tin Comet/screen.cfg", only(&comet).label));
+    let snapshot = path(&format!("{}/screen.cfg", only(&comet).label));
     assert!(matches!(comet.to_disk(&snapshot, &Disk::default()), Err(MapError::NotCovered { .. })));
     let with = Choice { with_settings: true };
     let both = placed_with("Tin Comet", &game, &windows(), &Disk::default(), with);
-    assert_eq!(both.roots.len(), 2);
-    let root = rooted(&both, "<winLocalAppDataLow>/Hollow Kite/Tin Comet/screen.cfg");
-    assert_eq!(both.to_snapshot(settings).unwrap(), path(&format!("{}/screen.cfg", root.label)));
+    assert_eq!(folders(&both).len(), 2);
+    let file = rooted(&both, "<winLocalAppDataLow>/Hollow Kite/Tin Comet/screen.cfg").other_label.as_ref().unwrap();
+    assert_eq!(both.to_snapshot(settings).unwrap(), path(&format!("{file}/screen.cfg")));
 }
 
 #[test]
@@ -168,14 +176,18 @@ fn every_placeholder_leads_where_the_machine_says() {
         ("<winDir>/ferry.ini", "C:\\Windows\\ferry.ini"),
     ] {
         let snapshot = roots.to_snapshot(file).unwrap_or_else(|e| panic!("{rule}: {e}\n{roots:#?}"));
-        assert_eq!(rooted(&roots, rule).label, snapshot.first(), "{rule}");
+        let owner = roots.roots.iter().find(|r| r.label == snapshot.first()).unwrap();
+        assert_eq!(owner.rule, rule);
         assert_eq!(roots.to_disk(&snapshot, &Disk::default()).unwrap(), file);
     }
     assert!(why(&roots, "<xdgConfig>/ferry-ledger/settings.toml").contains("for Linux"));
     assert!(why(&roots, "<base>/mods").contains("no save"));
     let on_linux = placed_with("Ferry Ledger", &installed_at("/games/ferry/local"), &linux(), &Disk::default(), with);
-    assert_eq!(rooted(&on_linux, "<xdgConfig>/ferry-ledger/settings.toml").folder, "/home/ada/.config/ferry-ledger");
-    assert_eq!(rooted(&on_linux, "<home>/.ferry-ledger/ledger.db").folder, "/home/ada/.ferry-ledger");
+    assert_eq!(
+        rooted(&on_linux, "<xdgConfig>/ferry-ledger/settings.toml").folder,
+        "/home/ada/.config/ferry-ledger/settings.toml"
+    );
+    assert_eq!(rooted(&on_linux, "<home>/.ferry-ledger/ledger.db").folder, "/home/ada/.ferry-ledger/ledger.db");
 }
 
 #[test]
@@ -203,6 +215,33 @@ fn what_differs_from_person_to_person_is_no_part_of_a_snapshots_paths() {
 }
 
 #[test]
+fn what_lies_at_a_path_says_whether_it_is_a_folder_or_a_file_and_a_snapshot_says_it_where_nothing_lies() {
+    let yaml = "G:\n  files:\n    <xdgData>/moth/profile: {tags: [save]}\n";
+    let at = "/home/ada/.local/share/moth";
+    let on = |paths: &[&str]| {
+        let disk = Disk::with(paths);
+        (placed_from(yaml, &linux(), &disk), disk)
+    };
+    let (as_folder, _) = on(&[&format!("{at}/profile/a.sav")]);
+    let (as_file, disk_with_file) = on(&[&format!("{at}/profile")]);
+    let (unknown, nothing) = on(&[]);
+    let shapes = |roots: &SaveRoots| roots.roots.iter().map(|r| r.shape).collect::<std::collections::BTreeSet<_>>();
+    assert_eq!(shapes(&as_folder), [Shape::Folder].into());
+    assert_eq!(shapes(&as_file), [Shape::File].into());
+    assert_eq!(shapes(&unknown), [Shape::Folder, Shape::File].into());
+    let of_folder = as_folder.to_snapshot(&format!("{at}/profile/a.sav")).unwrap();
+    let of_file = as_file.to_snapshot(&format!("{at}/profile")).unwrap();
+    assert_ne!(of_folder.first(), of_file.first());
+    assert_eq!(unknown.to_disk(&of_folder, &nothing).unwrap(), format!("{at}/profile/a.sav"));
+    assert_eq!(unknown.to_disk(&of_file, &nothing).unwrap(), format!("{at}/profile"));
+    // Neither of the two shapes takes what is the other's.
+    assert_eq!(unknown.to_snapshot(&format!("{at}/profile/a.sav")).unwrap(), of_folder);
+    assert_eq!(unknown.to_snapshot(&format!("{at}/profile")).unwrap(), of_file);
+    let refused = as_file.to_disk(&of_folder, &disk_with_file);
+    assert!(matches!(refused, Err(MapError::OtherShape { .. })), "{refused:?}");
+}
+
+#[test]
 fn one_of_several_ids_is_used_only_when_it_alone_is_there() {
     let rule = "<winLocalAppData>/FerryLedger/<storeUserId>";
     let game = GameFacts { store_user_ids: vec!["815".into(), "76561".into()], ..installed_at("/games/ferry/local") };
@@ -211,7 +250,7 @@ fn one_of_several_ids_is_used_only_when_it_alone_is_there() {
     assert!(why(&placed("Ferry Ledger", &game, &in_prefix, &none), rule).contains("76561, 815"));
     let (_, one) = prefix(&[&format!("{at}/76561/x")]);
     let roots = placed("Ferry Ledger", &game, &in_prefix, &one);
-    assert!(rooted(&roots, rule).covers(&path("76561/x")));
+    assert!(rooted(&roots, rule).folder.ends_with("/FerryLedger/76561"));
     let (_, both) = prefix(&[&format!("{at}/76561/x"), &format!("{at}/815/x")]);
     assert!(why(&placed("Ferry Ledger", &game, &in_prefix, &both), rule).contains("not exactly one"));
     let stranger = GameFacts { store_user_ids: Vec::new(), ..game };
@@ -241,7 +280,7 @@ fn a_folders_name_that_turns_into_anothers_is_refused() {
             "G:\n  installDir: {{\"{name}\": {{}}}}\n  files:\n    <xdgConfig>/<game>/x: {{tags: [save]}}\n    <home>/.<game>: {{tags: [save]}}\n"
         )
     };
-    assert_eq!(placed_from(&yaml("Moth"), &linux(), &Disk::default()).roots.len(), 2);
+    assert_eq!(folders(&placed_from(&yaml("Moth"), &linux(), &Disk::default())).len(), 2);
     let start = placed_from(&yaml("autostart"), &linux(), &Disk::default());
     assert!(why(&start, "<xdgConfig>/<game>/x").contains("no save"));
     assert!(why(&placed_from(&yaml("SSH"), &linux(), &Disk::default()), "<home>/.<game>").contains("no save"));
@@ -279,7 +318,7 @@ fn places_of_which_one_cannot_say_which_is_which_stay_apart_and_that_is_said() {
     let game = GameFacts::default();
     let on_windows = placed("Twin Larks", &game, &windows(), &Disk::default());
     let on_linux = placed("Twin Larks", &game, &linux(), &Disk::default());
-    assert_eq!(on_windows.roots.len(), 2);
+    assert_eq!(folders(&on_windows).len(), 2);
     assert!(!only(&on_linux).moves_to_other_systems);
     assert!(on_windows.roots.iter().all(|r| r.label != only(&on_linux).label));
     let reason = why(&on_linux, "<winAppData>/Twin Larks/save");
@@ -332,8 +371,8 @@ fn a_games_store_decides_among_its_paths_and_an_unknown_store_takes_all() {
         ..installed_at("/g")
     };
     let with = |store| placed("Ferry Ledger", &game(store), &linux(), &Disk::default());
-    assert_eq!(rooted(&with(Some("steam")), rule).folder, "/steam/userdata/7/9900010");
-    assert_eq!(rooted(&with(None), rule).folder, "/steam/userdata/7/9900010");
+    assert_eq!(rooted(&with(Some("steam")), rule).folder, "/steam/userdata/7/9900010/remote");
+    assert_eq!(rooted(&with(None), rule).folder, "/steam/userdata/7/9900010/remote");
     assert!(why(&with(Some("gog")), rule).contains("another store"));
 }
 
@@ -371,13 +410,13 @@ fn what_came_from_the_games_own_folder_is_marked() {
     title.merge(manifest::parse_own("T:\n  files:\n    <base>/own: {tags: [save]}\n").unwrap().titles()["T"].clone());
     let roots = place("Tin Comet", &title, &installed_at("/g"), &linux(), &Disk::default(), Choice::default());
     assert!(rooted(&roots, "<base>/own").from_game_folder);
-    assert_eq!(roots.roots.iter().filter(|r| r.from_game_folder).count(), 1);
+    assert_eq!(folders(&roots).iter().filter(|r| r.from_game_folder).count(), 1);
 }
 
 #[test]
 fn two_spellings_of_one_path_are_one_root() {
     let yaml = "G:\n  files:\n    <base>/saves: {tags: [save]}\n    <root>/<game>/saves: {tags: [save]}\n";
-    assert_eq!(only(&placed_from(yaml, &linux(), &Disk::default())).folder, "/g");
+    assert_eq!(only(&placed_from(yaml, &linux(), &Disk::default())).folder, "/g/saves");
 }
 
 #[test]
