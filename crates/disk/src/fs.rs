@@ -202,6 +202,23 @@ pub trait FsFile: Send + Sync + fmt::Debug {
     /// # Errors
     /// Whatever the disk reports.
     fn stat(&self) -> io::Result<Meta>;
+
+    /// Sets the time of last change, in milliseconds since 1970 (before it when negative), as near as the file system
+    /// keeps it. The file has to be open to write.
+    ///
+    /// # Errors
+    /// Whatever the disk reports.
+    fn set_mtime(&self, ms: i64) -> io::Result<()>;
+}
+
+/// A time of last change as the systems take it.
+///
+/// # Errors
+/// `InvalidInput` when the platform cannot hold it.
+pub(crate) fn system_time(ms: i64) -> io::Result<std::time::SystemTime> {
+    let (epoch, distance) = (std::time::UNIX_EPOCH, std::time::Duration::from_millis(ms.unsigned_abs()));
+    let time = if ms < 0 { epoch.checked_sub(distance) } else { epoch.checked_add(distance) };
+    time.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a time that this platform cannot hold"))
 }
 
 /// A folder tree.

@@ -13,6 +13,7 @@ pub mod games;
 pub mod hash;
 pub mod recover;
 pub mod remove;
+pub mod saves;
 pub mod serve;
 pub mod version;
 pub mod walk;

@@ -315,4 +315,8 @@ impl FsFile for RealFile {
     fn stat(&self) -> io::Result<Meta> {
         Ok(meta_of(&fs::fstat(&self.0)?))
     }
+
+    fn set_mtime(&self, ms: i64) -> io::Result<()> {
+        self.0.set_modified(crate::fs::system_time(ms)?)
+    }
 }

@@ -275,4 +275,8 @@ impl FsFile for RealFile {
     fn stat(&self) -> io::Result<Meta> {
         Ok(meta_of(&self.file.metadata()?))
     }
+
+    fn set_mtime(&self, ms: i64) -> io::Result<()> {
+        self.file.set_modified(crate::fs::system_time(ms)?)
+    }
 }

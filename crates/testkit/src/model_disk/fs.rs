@@ -427,4 +427,12 @@ impl FsFile for ModelFile {
         i.gate(false)?;
         Ok(i.meta(self.ino))
     }
+
+    fn set_mtime(&self, ms: i64) -> io::Result<()> {
+        let mut i = self.lock();
+        i.gate(true)?;
+        i.disk.step(Step::SetTime { ino: self.ino, time: ms.saturating_mul(1_000_000) });
+        i.changed();
+        Ok(())
+    }
 }

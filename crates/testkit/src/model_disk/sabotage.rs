@@ -461,6 +461,10 @@ impl FsFile for SabotagedFile {
     fn stat(&self) -> io::Result<Meta> {
         self.file.stat()
     }
+
+    fn set_mtime(&self, ms: i64) -> io::Result<()> {
+        self.file.set_mtime(ms)
+    }
 }
 
 /// Rewrites records that take chunks back into records that count them, with a check that fits.

@@ -109,6 +109,11 @@ impl Image {
                     *t = *time;
                 }
             }
+            Step::SetTime { ino, time } => {
+                if let Some(Node::File(_, t)) = self.nodes.get_mut(ino).map(Arc::make_mut) {
+                    *t = *time;
+                }
+            }
             Step::SetLen { ino, len, time } => {
                 if let Some(Node::File(c, t)) = self.nodes.get_mut(ino).map(Arc::make_mut) {
                     c.set_len(*len);
@@ -177,6 +182,10 @@ pub(super) enum Step {
         len: u64,
         time: i64,
     },
+    SetTime {
+        ino: Ino,
+        time: i64,
+    },
 }
 
 impl Step {
@@ -184,14 +193,14 @@ impl Step {
     fn place(&self) -> Ino {
         match self {
             Self::Names(changes) => changes.first().map_or(ROOT, |(dir, ..)| *dir),
-            Self::Write { ino, .. } | Self::SetLen { ino, .. } => *ino,
+            Self::Write { ino, .. } | Self::SetLen { ino, .. } | Self::SetTime { ino, .. } => *ino,
         }
     }
 
     /// In how many ways a crash can leave this step.
     pub(super) fn outcomes(&self) -> usize {
         match self {
-            Self::Names(_) | Self::SetLen { .. } => 2,
+            Self::Names(_) | Self::SetLen { .. } | Self::SetTime { .. } => 2,
             Self::Write { .. } => 4,
         }
     }
@@ -357,7 +366,7 @@ impl Disk {
 
     pub(super) fn sync_file(&mut self, file: Ino) {
         self.settle(|s| match s {
-            Step::Write { ino, .. } | Step::SetLen { ino, .. } => *ino == file,
+            Step::Write { ino, .. } | Step::SetLen { ino, .. } | Step::SetTime { ino, .. } => *ino == file,
             Step::Names(_) => false,
         });
     }

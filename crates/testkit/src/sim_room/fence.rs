@@ -160,6 +160,11 @@ impl FsFile for FencedFile {
         self.power.check()?;
         self.file.stat()
     }
+
+    fn set_mtime(&self, ms: i64) -> io::Result<()> {
+        self.power.check()?;
+        self.file.set_mtime(ms)
+    }
 }
 
 /// A socket behind the fence: without power it swallows what is sent and hears nothing.

@@ -1,0 +1,29 @@
+//! Saves on disk: content-addressed pieces, snapshots made of them, and the live files of a save set as one unit.
+//!
+//! Owns `objects/`, `snapshots/` and the records of unfinished work in the data folder, and every step by which live files
+//! of a save become a snapshot or a snapshot becomes live files. A snapshot exists when its file exists; its objects are
+//! durable before. Decides nothing: which snapshot is applied, kept or removed is the caller's. What is on disk and why is
+//! in `docs/formats/saves.md`.
+
+mod archive;
+mod capture;
+mod chunking;
+mod error;
+mod list;
+mod objects;
+mod roots;
+mod snapshots;
+mod sweep;
+mod verify;
+
+pub use capture::{Capture, Captured, Lineage, Listed, Listing};
+pub use chunking::{CONTENT, Cutter, LISTS, Sizes};
+pub use error::{SaveError, Why};
+pub use objects::{Batch, Lease};
+pub use roots::{LABEL_LEN_MAX, LeftOut, LeftOutWhy, Pattern, RootError, RootLabel, SaveRoot};
+pub use snapshots::{Found, SaveStore};
+pub use sweep::{Marked, SweepReport};
+pub use verify::{BadFile, VerifyReport};
+
+#[cfg(test)]
+mod tests;
