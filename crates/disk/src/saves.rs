@@ -5,22 +5,29 @@
 //! durable before. Decides nothing: which snapshot is applied, kept or removed is the caller's. What is on disk and why is
 //! in `docs/formats/saves.md`.
 
+mod apply;
 mod archive;
 mod capture;
 mod chunking;
 mod error;
+mod journal;
 mod list;
 mod objects;
+mod recover;
 mod roots;
+mod set;
 mod snapshots;
 mod sweep;
 mod verify;
 
+pub use apply::{Applied, Apply};
 pub use capture::{Capture, Captured, Lineage, Listed, Listing};
 pub use chunking::{CONTENT, Cutter, LISTS, Sizes};
 pub use error::{SaveError, Why};
 pub use objects::{Batch, Lease};
+pub use recover::{Outcome, Recovered};
 pub use roots::{LABEL_LEN_MAX, LeftOut, LeftOutWhy, Pattern, RootError, RootLabel, SaveRoot};
+pub use set::SaveSet;
 pub use snapshots::{Found, SaveStore};
 pub use sweep::{Marked, SweepReport};
 pub use verify::{BadFile, VerifyReport};

@@ -25,7 +25,7 @@ use crate::fs::{FsFile, Kind, read_full_at};
 use crate::hash::FileStamp;
 
 /// A file this young when it is read may change again without its time showing it: exFAT counts in 2 s.
-const YOUNG_MS: i64 = 2_000;
+pub(super) const YOUNG_MS: i64 = 2_000;
 /// Bytes read at once.
 const PIECE: usize = 1 << 20;
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use bonfire_engine::ErrorClass;
 use bonfire_proto::save::SnapshotError;
-use bonfire_proto::{ObjectRef, SnapshotId};
+use bonfire_proto::{ObjectRef, RelPath, SnapshotId};
 
 use crate::error::DiskError;
 use crate::fs::FsPath;
@@ -62,6 +62,35 @@ pub enum SaveError {
     /// A snapshot, or its list of files, that breaks a rule.
     #[error("snapshot refused")]
     Snapshot(#[from] SnapshotError),
+    /// Live files are not what the base says. They were left as they are.
+    #[error("{} live files are not what was last applied or captured{}", paths.len(),
+        paths.first().map(|p| format!(", first {p}")).unwrap_or_default())]
+    Dirty {
+        /// Which, sorted.
+        paths: Vec<RelPath>,
+    },
+    /// Live files changed while they were read.
+    #[error("{path} changes while it is read")]
+    Changing {
+        /// The first that was seen to, as a path of the snapshot.
+        path: String,
+    },
+    /// A file of the snapshot that no root of this device takes: its label or name is in none of them.
+    #[error("no folder of this device takes {path}")]
+    NotCovered {
+        /// The path in the snapshot.
+        path: RelPath,
+    },
+    /// Live files were changed in part, and could not be changed back. Nothing is lost: the journal knows both sides, and
+    /// recovery finishes it.
+    #[error("the live files were changed in part; this is finished at the next start ({left})")]
+    Unfinished {
+        /// What stopped the change.
+        #[source]
+        cause: Box<SaveError>,
+        /// What stopped the way back.
+        left: Box<SaveError>,
+    },
     /// A sync failed since the store was opened, so nothing more is promised until it is opened anew.
     #[error("{path}: the disk failed to keep data", path = .path.display())]
     Unsound {
@@ -79,7 +108,9 @@ impl SaveError {
             Self::MissingObjects { .. } | Self::NoSnapshot(_) => ErrorClass::NotFound,
             Self::Damaged { .. } => ErrorClass::Corruption,
             Self::WrongBytes(_) | Self::Snapshot(_) => ErrorClass::Remote,
-            Self::Unsound { .. } => ErrorClass::Environment,
+            Self::Dirty { .. } | Self::NotCovered { .. } => ErrorClass::Refused,
+            Self::Changing { .. } | Self::Unsound { .. } => ErrorClass::Environment,
+            Self::Unfinished { cause, .. } => cause.class(),
         }
     }
 
@@ -88,15 +119,20 @@ impl SaveError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Disk(e) => e.is_retryable(),
-            Self::MissingObjects { .. } | Self::WrongBytes(_) => true,
+            Self::MissingObjects { .. } | Self::WrongBytes(_) | Self::Changing { .. } => true,
             Self::Damaged { .. } | Self::NoSnapshot(_) | Self::Snapshot(_) | Self::Unsound { .. } => false,
+            Self::Dirty { .. } | Self::NotCovered { .. } | Self::Unfinished { .. } => false,
         }
     }
 
     /// Whether the disk has no room left.
     #[must_use]
     pub fn is_no_space(&self) -> bool {
-        matches!(self, Self::Disk(e) if e.is_no_space())
+        match self {
+            Self::Disk(e) => e.is_no_space(),
+            Self::Unfinished { cause, .. } => cause.is_no_space(),
+            _ => false,
+        }
     }
 
     /// Stable word for scripts.
@@ -109,6 +145,10 @@ impl SaveError {
             Self::WrongBytes(_) => "wrong_bytes",
             Self::NoSnapshot(_) => "not_found",
             Self::Snapshot(_) => "bad_snapshot",
+            Self::Dirty { .. } => "dirty",
+            Self::Changing { .. } => "changing",
+            Self::NotCovered { .. } => "not_covered",
+            Self::Unfinished { .. } => "unfinished",
             Self::Unsound { .. } => "disk_unsound",
         }
     }

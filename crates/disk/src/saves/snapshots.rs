@@ -101,6 +101,7 @@ impl SaveStore {
         };
         inner.open_objects()?;
         inner.open_snapshots()?;
+        inner.open_journals()?;
         let top = FsPath::root();
         inner.fs.sync_dir(&top).map_err(|e| inner.failed_sync(&top, e))?;
         Ok(Self { inner: Arc::new(inner) })

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
 
-use bonfire_proto::{Digest, SnapshotId};
+use bonfire_proto::{Digest, SaveEntry, SnapshotId};
 
 use super::error::SaveError;
 use super::objects::{OBJECTS, object_path};
@@ -60,6 +60,7 @@ impl SaveStore {
         // A removal that a power cut takes back would leave a snapshot without its objects.
         inner.make_snapshots_durable()?;
         let mut needed = BTreeSet::new();
+        self.add_needed_by_applies(&mut needed)?;
         let mut looked_at = BTreeSet::new();
         for id in inner.snapshot_ids()? {
             self.add_needed(&id, &mut needed)?;
@@ -81,6 +82,7 @@ impl SaveStore {
         for slice in unneeded.chunks(SLICE) {
             let alone = inner.gate.write().unwrap_or_else(PoisonError::into_inner);
             inner.check_sound()?;
+            self.add_needed_by_applies(&mut needed)?;
             for id in inner.snapshot_ids()? {
                 if !looked_at.contains(&id) {
                     self.add_needed(&id, &mut needed)?;
@@ -105,6 +107,15 @@ impl SaveStore {
             drop(alone);
         }
         Ok(report)
+    }
+
+    /// An apply that was cut off needs what it had begun to write, and what it may have to write back.
+    fn add_needed_by_applies(&self, needed: &mut BTreeSet<Digest>) -> Result<(), SaveError> {
+        for journal in self.inner.journals()? {
+            let entries = journal.changes.iter().flat_map(|c| [&c.old, &c.new]).flatten();
+            needed.extend(entries.flat_map(SaveEntry::objects).map(|o| o.hash));
+        }
+        Ok(())
     }
 
     fn add_needed(&self, id: &SnapshotId, needed: &mut BTreeSet<Digest>) -> Result<(), SaveError> {

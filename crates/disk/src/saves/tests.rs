@@ -1,5 +1,6 @@
 //! The store and the live files on a real disk; crashes are `crates/testkit/tests/crash_saves.rs`.
 
+mod applying;
 mod capturing;
 mod storing;
 

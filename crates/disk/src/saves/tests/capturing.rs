@@ -138,7 +138,7 @@ fn an_unreadable_folder_is_an_error_and_no_empty_save() {
     place.write("sub/a", b"1");
     let store = place.store();
     let folder = place.live.join("sub");
-    fs::set_permissions(&folder, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o0)).unwrap();
     let refused = fs::read_dir(&folder).is_err();
     let captured = store.capture(&[place.root()], &Listing::new(), LATER);
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
@@ -150,7 +150,7 @@ fn an_unreadable_folder_is_an_error_and_no_empty_save() {
     assert!(matches!(captured, Err(SaveError::Disk(_))), "{captured:?}");
 }
 
-fn archive(entries: &[(&str, &[u8])], method: zip::CompressionMethod) -> Vec<u8> {
+pub(super) fn archive(entries: &[(&str, &[u8])], method: zip::CompressionMethod) -> Vec<u8> {
     let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     let options = zip::write::SimpleFileOptions::default().compression_method(method);
     for (name, bytes) in entries {
@@ -175,7 +175,7 @@ fn an_archive_is_what_is_in_it_and_not_how_it_was_packed() {
         let content = captured.snapshot(super::lineage(1, vec![])).content_hash;
         (captured.entries[0].archive, content)
     };
-    let (one, two): ((&str, &[u8]), (&str, &[u8])) = (("one", b"1"), ("d/two", &[2; 5000]));
+    let (one, two) = (("one", b"1".as_slice()), ("d/two", [2; 5000].as_slice()));
     let base = hash(&archive(&[one, two], Deflated));
     assert!(base.0.is_some());
     assert_eq!(hash(&archive(&[two, one], Stored)), base);
