@@ -8,6 +8,7 @@ mod content;
 mod explore;
 mod fs;
 mod sabotage;
+pub mod saves;
 mod scenario;
 mod state;
 

@@ -114,8 +114,11 @@ impl SaveStore {
                 Err(left) => SaveError::Unfinished { cause: Box::new(e), left: Box::new(left) },
             });
         }
-        journal.remove(self)?;
-        job.applied(&journal, live.listing, what.now_ms)
+        if let Err(cause) = journal.remove(self) {
+            let left = SaveError::Unsound { path: self.inner.shown(&FsPath::root()) };
+            return Err(SaveError::Unfinished { cause: Box::new(cause), left: Box::new(left) });
+        }
+        Ok(job.applied(&journal, live.listing, what.now_ms))
     }
 
     /// The live files, once they are found to be what base says.
@@ -377,9 +380,14 @@ impl Job<'_> {
         root.fs.remove_dir(at).map_err(|e| root.io("removing", at, e))
     }
 
-    /// Makes the names durable that changed, and removes the scratch.
+    /// Removes the scratch, and makes the names durable that changed.
     pub(super) fn finish(&self, journal: &Journal) -> Result<(), SaveError> {
         self.clear_scratch(journal)?;
+        self.sync_folders(journal)
+    }
+
+    /// Makes the names durable in all folders that the changes touch.
+    pub(super) fn sync_folders(&self, journal: &Journal) -> Result<(), SaveError> {
         let mut folders: BTreeSet<(usize, FsPath)> = BTreeSet::new();
         for change in &journal.changes {
             let (number, at) = self.locate(&change.path)?;
@@ -401,9 +409,9 @@ impl Job<'_> {
     pub(super) fn clear_scratch(&self, journal: &Journal) -> Result<(), SaveError> {
         let folder = journal.scratch();
         for root in self.roots {
-            let entries = match root.fs.list(&folder) {
-                Ok(entries) => entries,
-                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            let (entries, is_there) = match root.fs.list(&folder) {
+                Ok(entries) => (entries, true),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => (Vec::new(), false),
                 Err(e) => return Err(root.io("listing", &folder, e)),
             };
             for entry in entries {
@@ -412,7 +420,10 @@ impl Job<'_> {
                     crate::atomic::remove_if_there(&*root.fs, &at).map_err(|e| root.io("removing", &at, e))?;
                 }
             }
-            root.fs.remove_dir(&folder).map_err(|e| root.io("removing", &folder, e))?;
+            if is_there {
+                root.fs.remove_dir(&folder).map_err(|e| root.io("removing", &folder, e))?;
+            }
+            // Also when it is gone already: a killed process may have removed it, and not durably.
             let top = FsPath::root();
             root.fs.sync_dir(&top).map_err(|e| root.io("syncing", &top, e))?;
         }
@@ -420,7 +431,7 @@ impl Job<'_> {
     }
 
     /// What is known of the live files now that they are the target.
-    fn applied(&self, journal: &Journal, mut listing: Listing, now_ms: i64) -> Result<Applied, SaveError> {
+    fn applied(&self, journal: &Journal, mut listing: Listing, now_ms: i64) -> Applied {
         let mut out = Applied { listing: Listing::new(), written: 0, bytes: 0, removed: 0 };
         for change in &journal.changes {
             listing.remove(&change.path);
@@ -430,10 +441,9 @@ impl Job<'_> {
             };
             out.written += 1;
             out.bytes += new.size;
-            let (number, at) = self.locate(&change.path)?;
-            let root = &self.roots[number];
-            // Gone or other again already: then it is not known, and read the next time.
-            if let Some(meta) = root.fs.stat(&at).map_err(|e| root.io("looking at", &at, e))? {
+            let Some((number, at)) = locate(self.roots, &change.path) else { continue };
+            // Gone or other again already, or not to be seen: then it is not known, and read the next time.
+            if let Ok(Some(meta)) = self.roots[number].fs.stat(&at) {
                 let stamp = FileStamp::of(&meta);
                 let ms = stamp.mtime_ns.div_euclid(1_000_000);
                 let settled = ms == new.mtime && now_ms.saturating_sub(ms) > YOUNG_MS && stamp.size == new.size;
@@ -441,7 +451,7 @@ impl Job<'_> {
             }
         }
         out.listing = listing;
-        Ok(out)
+        out
     }
 }
 

@@ -110,8 +110,7 @@ impl Journal {
         let path = path_of(&self.set);
         atomic::remove_if_there(&*inner.fs, &path).map_err(|e| inner.io("removing", &path, e))?;
         atomic::remove_if_there(&*inner.fs, &tmp_of(&self.set)).map_err(|e| inner.io("removing", &path, e))?;
-        let folder = FsPath::root().child(FOLDER);
-        inner.fs.sync_dir(&folder).map_err(|e| inner.failed_sync(&folder, e))
+        inner.make_journals_durable()
     }
 }
 
@@ -156,6 +155,11 @@ impl Inner {
             }
         }
         Ok(())
+    }
+
+    pub(super) fn make_journals_durable(&self) -> Result<(), SaveError> {
+        let folder = FsPath::root().child(FOLDER);
+        self.fs.sync_dir(&folder).map_err(|e| self.failed_sync(&folder, e))
     }
 
     /// Every journal. One that cannot be read is an error: what it names is not known.

@@ -72,7 +72,12 @@ impl SaveStore {
         now_ms: i64,
     ) -> Result<Vec<Recovered>, SaveError> {
         let mut out = Vec::new();
-        for journal in self.inner.journals()? {
+        let journals = self.inner.journals()?;
+        if !journals.is_empty() {
+            // What a killed process left is seen, and perhaps not durable: a power cut must not bring back an earlier phase.
+            self.inner.make_journals_durable()?;
+        }
+        for journal in journals {
             let outcome = self.recover(&journal, open, now_ms).unwrap_or_else(Outcome::Waiting);
             let Journal { set, slot, base, target, .. } = journal;
             out.push(Recovered { set, slot, base, target, outcome });
@@ -108,6 +113,8 @@ impl SaveStore {
         prefer: Side,
     ) -> Result<Settled, SaveError> {
         let job = Job { store: self, roots };
+        // What is seen is to be what a power cut leaves, before it is decided by.
+        job.sync_folders(journal)?;
         let live = match self.capture(roots, &Listing::new(), now_ms)? {
             Capture::Whole(live) => *live,
             Capture::Changing { path } => return Err(SaveError::Changing { path }),

@@ -54,7 +54,7 @@ pub struct Report {
 }
 
 impl Report {
-    fn violation(&mut self, scenario: &str, at: &str, what: &str) {
+    pub(super) fn violation(&mut self, scenario: &str, at: &str, what: &str) {
         self.violations += 1;
         if self.first.len() < 10 {
             self.first.push(format!("{scenario}, {at}: {what}"));
@@ -84,7 +84,7 @@ pub fn explore(scenario: &Scenario, bug: Option<Bug>, effort: &Effort) -> (Repor
         fired: Arc::default(),
         effort: *effort,
         seen: BTreeSet::new(),
-        random: effort.seed | 1,
+        choice: Choice::new(effort.seed),
         report: Report::default(),
         stop: false,
         forgiving: false,
@@ -96,6 +96,67 @@ pub fn explore(scenario: &Scenario, bug: Option<Bug>, effort: &Effort) -> (Repor
     (e.report, e.fired.load(Ordering::Relaxed))
 }
 
+/// Picks crash states where there are too many to try them all.
+#[derive(Debug)]
+pub(super) struct Choice {
+    random: u64,
+}
+
+impl Choice {
+    pub(super) fn new(seed: u64) -> Self {
+        Self { random: seed | 1 }
+    }
+
+    /// Ways in which a crash can leave the pending steps: all of them up to a number, else each lost, kept or torn alone
+    /// as far as `samples` goes, and random ones.
+    pub(super) fn ways_of(&mut self, disk: &Disk, enumerate_to: usize, samples: usize) -> Vec<Vec<usize>> {
+        let ways = disk.ways();
+        let count = disk.crash_count();
+        if count <= enumerate_to {
+            return (0..count)
+                .map(|mut n| {
+                    ways.iter()
+                        .map(|w| {
+                            let digit = n % w;
+                            n /= w;
+                            digit
+                        })
+                        .collect()
+                })
+                .collect();
+        }
+        let mut out = vec![vec![0; ways.len()], vec![1; ways.len()]];
+        for i in 0..ways.len() {
+            for digit in 0..ways[i] {
+                let mut all = vec![1; ways.len()];
+                all[i] = digit;
+                out.push(all);
+                let mut none = vec![0; ways.len()];
+                none[i] = digit;
+                out.push(none);
+            }
+        }
+        // Systematic ones first in a random order when there are more than may be tried.
+        while out.len() > samples.max(2) {
+            let i = 2 + usize::try_from(self.next()).unwrap_or(0) % (out.len() - 2);
+            out.swap_remove(i);
+        }
+        while out.len() < samples {
+            out.push(ways.iter().map(|w| usize::try_from(self.next()).unwrap_or(0) % w).collect());
+        }
+        out
+    }
+
+    /// A step of splitmix64, its upper half.
+    fn next(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) >> 33
+    }
+}
+
 struct Explorer {
     scenario: Scenario,
     stage: Stage,
@@ -104,7 +165,7 @@ struct Explorer {
     effort: Effort,
     /// Fingerprint of a disk and what was promised by then.
     seen: BTreeSet<([u8; 32], usize)>,
-    random: u64,
+    choice: Choice,
     report: Report,
     stop: bool,
     /// An error may have kept an empty folder.
@@ -153,7 +214,7 @@ impl Explorer {
                 }
                 self.report.points += 1;
                 let acks = &acks[..moment.acks];
-                for ways in self.ways_of(&moment.disk, self.effort.enumerate_to, self.effort.samples) {
+                for ways in self.choice.ways_of(&moment.disk, self.effort.enumerate_to, self.effort.samples) {
                     let disk = moment.disk.crashed_with(&ways);
                     if self.seen.insert((disk.seen().fingerprint(), acks.len())) {
                         self.recover_from(disk, acks, &format!("step {i}, ways {ways:?}"), true);
@@ -237,7 +298,7 @@ impl Explorer {
         }
         let (moments, _) = fs.take_moments();
         for (i, Moment { disk, .. }) in moments.iter().enumerate().skip(1) {
-            for ways in self.ways_of(disk, self.effort.nested, self.effort.nested) {
+            for ways in self.choice.ways_of(disk, self.effort.nested, self.effort.nested) {
                 if self.stop {
                     return;
                 }
@@ -248,55 +309,6 @@ impl Explorer {
                 }
             }
         }
-    }
-
-    /// Ways in which a crash can leave the pending steps: all of them up to a number, else each lost, kept or torn alone
-    /// as far as `samples` goes, and random ones.
-    fn ways_of(&mut self, disk: &Disk, enumerate_to: usize, samples: usize) -> Vec<Vec<usize>> {
-        let ways = disk.ways();
-        let count = disk.crash_count();
-        if count <= enumerate_to {
-            return (0..count)
-                .map(|mut n| {
-                    ways.iter()
-                        .map(|w| {
-                            let digit = n % w;
-                            n /= w;
-                            digit
-                        })
-                        .collect()
-                })
-                .collect();
-        }
-        let mut out = vec![vec![0; ways.len()], vec![1; ways.len()]];
-        for i in 0..ways.len() {
-            for digit in 0..ways[i] {
-                let mut all = vec![1; ways.len()];
-                all[i] = digit;
-                out.push(all);
-                let mut none = vec![0; ways.len()];
-                none[i] = digit;
-                out.push(none);
-            }
-        }
-        // Systematic ones first in a random order when there are more than may be tried.
-        while out.len() > samples.max(2) {
-            let i = 2 + usize::try_from(self.next()).unwrap_or(0) % (out.len() - 2);
-            out.swap_remove(i);
-        }
-        while out.len() < samples {
-            out.push(ways.iter().map(|w| usize::try_from(self.next()).unwrap_or(0) % w).collect());
-        }
-        out
-    }
-
-    /// A step of splitmix64, its upper half.
-    fn next(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) >> 33
     }
 
     fn check(&self, before: &Image, fs: &ModelFs, acks: &[Ack]) -> Result<(), String> {

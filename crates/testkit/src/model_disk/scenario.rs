@@ -39,6 +39,8 @@ pub enum Ack {
     SentinelStarted,
     /// The sentinel is here for good.
     SentinelWritten,
+    /// Something of a save: see `saves`.
+    Save(super::saves::Promise),
 }
 
 /// A version of the game.

@@ -1,0 +1,33 @@
+//! Crash layer A for saves: the store and the live files of a save set over the model disk.
+//!
+//! The data folder is `data`, the live folder `live`, on one disk, so that every order in which their steps reach the
+//! platter is tried. Scenarios drive the product's own code; bugs are planted in front of the disk.
+
+mod beneath;
+mod explore;
+mod sabotage;
+mod scenario;
+
+pub use beneath::Beneath;
+pub use explore::explore;
+pub use sabotage::Bug;
+pub use scenario::{SCENARIOS, Scenario};
+
+/// Something that was begun or promised about a save, and holds for every crash after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Promise {
+    /// The snapshot of this version is here for good.
+    Put(u8),
+    /// Its removal was asked for.
+    RemovalStarted(u8),
+    /// It is removed for good.
+    Removed(u8),
+    /// Live files were asked to become this version.
+    ApplyStarted(u8),
+    /// They are this version for good.
+    Applied(u8),
+    /// The user began to write to a live file.
+    PlayStarted,
+    /// What the user wrote is on the disk for good.
+    Played,
+}
