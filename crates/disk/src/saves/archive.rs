@@ -28,9 +28,9 @@ pub(super) fn may_be(head: &[u8]) -> bool {
 /// # Errors
 /// The disk's alone.
 pub(super) fn hash(file: &dyn FsFile, len: u64) -> io::Result<Option<Digest>> {
-    let source = Source { file, len, at: Cell::new(0), left: Cell::new(DIRECTORY_MAX), failed: RefCell::new(None) };
+    let source = Source::new(file, len, DIRECTORY_MAX);
     let found = entries(&source);
-    match source.failed.into_inner() {
+    match source.into_failure() {
         Some(e) => Err(e),
         None => Ok(found.map(archive_hash)),
     }
@@ -45,7 +45,7 @@ fn entries(source: &Source<'_>) -> Option<Vec<(Vec<u8>, u64, Digest)>> {
     let mut out = Vec::new();
     let mut buf = vec![0; 64 << 10];
     for number in 0..archive.len() {
-        source.left.set(u64::MAX);
+        source.lift_bound();
         let mut entry = archive.by_index(number).ok()?;
         if entry.is_dir() {
             continue;
@@ -66,12 +66,28 @@ fn entries(source: &Source<'_>) -> Option<Vec<(Vec<u8>, u64, Digest)>> {
 }
 
 /// A file as the zip crate reads it, within a bound, keeping what the disk reports apart from what the archive does.
-struct Source<'a> {
+pub(super) struct Source<'a> {
     file: &'a dyn FsFile,
     len: u64,
     at: Cell<u64>,
     left: Cell<u64>,
     failed: RefCell<Option<io::Error>>,
+}
+
+impl<'a> Source<'a> {
+    /// A source of which at most `bound` bytes are read until the bound is lifted.
+    pub(super) fn new(file: &'a dyn FsFile, len: u64, bound: u64) -> Self {
+        Self { file, len, at: Cell::new(0), left: Cell::new(bound), failed: RefCell::new(None) }
+    }
+
+    pub(super) fn lift_bound(&self) {
+        self.left.set(u64::MAX);
+    }
+
+    /// What the disk reported.
+    pub(super) fn into_failure(self) -> Option<io::Error> {
+        self.failed.into_inner()
+    }
 }
 
 impl Read for &Source<'_> {

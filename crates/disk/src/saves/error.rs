@@ -7,6 +7,7 @@ use bonfire_engine::ErrorClass;
 use bonfire_proto::save::SnapshotError;
 use bonfire_proto::{ObjectRef, RelPath, SnapshotId};
 
+use super::exchange::ImportError;
 use crate::error::DiskError;
 use crate::fs::FsPath;
 
@@ -62,6 +63,9 @@ pub enum SaveError {
     /// A snapshot, or its list of files, that breaks a rule.
     #[error("snapshot refused")]
     Snapshot(#[from] SnapshotError),
+    /// An archive that is no save.
+    #[error("the archive was refused")]
+    Import(#[from] ImportError),
     /// Live files are not what the base says. They were left as they are.
     #[error("{} live files are not what was last applied or captured{}", paths.len(),
         paths.first().map(|p| format!(", first {p}")).unwrap_or_default())]
@@ -107,7 +111,7 @@ impl SaveError {
             Self::Disk(e) => e.class(),
             Self::MissingObjects { .. } | Self::NoSnapshot(_) => ErrorClass::NotFound,
             Self::Damaged { .. } => ErrorClass::Corruption,
-            Self::WrongBytes(_) | Self::Snapshot(_) => ErrorClass::Remote,
+            Self::WrongBytes(_) | Self::Snapshot(_) | Self::Import(_) => ErrorClass::Remote,
             Self::Dirty { .. } | Self::NotCovered { .. } => ErrorClass::Refused,
             Self::Changing { .. } | Self::Unsound { .. } => ErrorClass::Environment,
             Self::Unfinished { cause, .. } => cause.class(),
@@ -121,7 +125,7 @@ impl SaveError {
             Self::Disk(e) => e.is_retryable(),
             Self::MissingObjects { .. } | Self::WrongBytes(_) | Self::Changing { .. } => true,
             Self::Damaged { .. } | Self::NoSnapshot(_) | Self::Snapshot(_) | Self::Unsound { .. } => false,
-            Self::Dirty { .. } | Self::NotCovered { .. } | Self::Unfinished { .. } => false,
+            Self::Dirty { .. } | Self::NotCovered { .. } | Self::Unfinished { .. } | Self::Import(_) => false,
         }
     }
 
@@ -145,6 +149,7 @@ impl SaveError {
             Self::WrongBytes(_) => "wrong_bytes",
             Self::NoSnapshot(_) => "not_found",
             Self::Snapshot(_) => "bad_snapshot",
+            Self::Import(_) => "bad_archive",
             Self::Dirty { .. } => "dirty",
             Self::Changing { .. } => "changing",
             Self::NotCovered { .. } => "not_covered",

@@ -17,8 +17,10 @@ use crate::error::DiskError;
 use crate::fs::{EntryName, FsPath, Kind};
 
 const FOLDER: &str = "applying";
-const SUFFIX: &str = ".json";
-const TMP: &str = ".tmp";
+/// Records of copies of the other side of a conflict.
+pub(super) const COPIES: &str = "copies";
+pub(super) const SUFFIX: &str = ".json";
+pub(super) const TMP: &str = ".tmp";
 const FORMAT: u32 = 1;
 /// Longest journal read: 200,000 files with their pieces fit.
 const LEN_MAX: u64 = 512 << 20;
@@ -143,11 +145,15 @@ fn tmp_of(set: &SaveSet) -> FsPath {
 }
 
 impl Inner {
-    /// Makes the folder of journals, and removes journals that were never begun.
+    /// Makes the folders of journals and records, and removes those that were never begun.
     pub(super) fn open_journals(&self) -> Result<(), SaveError> {
-        let folder = FsPath::root().child(FOLDER);
-        self.make_dir(&folder)?;
-        for entry in self.fs.list(&folder).map_err(|e| self.io("listing", &folder, e))? {
+        self.open_records(&FsPath::root().child(FOLDER))?;
+        self.open_records(&FsPath::root().child(COPIES))
+    }
+
+    fn open_records(&self, folder: &FsPath) -> Result<(), SaveError> {
+        self.make_dir(folder)?;
+        for entry in self.fs.list(folder).map_err(|e| self.io("listing", folder, e))? {
             let EntryName::Utf8(name) = entry.name else { continue };
             if name.ends_with(TMP) && entry.kind == Kind::File {
                 let at = folder.child(&name);

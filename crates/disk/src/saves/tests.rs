@@ -2,6 +2,8 @@
 
 mod applying;
 mod capturing;
+mod copying;
+mod exchanging;
 mod storing;
 
 use std::fs;
