@@ -92,3 +92,18 @@ pub const SAVE_SIZE_MAX: u64 = 64 << 30;
 
 /// Largest object in bytes (1 MiB): what is held in memory and sent at once.
 pub const OBJECT_LEN_MAX: u32 = 1 << 20;
+
+/// Longest content of one shared or device-owned record, in bytes of JSON: settings and heads, never files.
+pub const RECORD_DATA_LEN_MAX: usize = 16 * 1024;
+
+/// Deepest nesting within the content of a record, itself counted: ours need four, and a frame has room for 32.
+pub const RECORD_DEPTH_MAX: usize = 8;
+
+/// Longest name of a kind of record, in bytes.
+pub const MODEL_TYPE_LEN_MAX: usize = 64;
+
+/// Most records or entries in one message; a page is cut at `PAGE_LEN_MAX` before.
+pub const RECORDS_PER_PAGE: usize = 1_024;
+
+/// Most positions that one message may state: a player with 32 devices may have lost each database 30 times.
+pub const WATERMARKS_MAX: usize = 1_024;
