@@ -21,6 +21,7 @@ pub mod places;
 pub mod quiet;
 pub mod recovery;
 pub mod remote;
+pub mod replication;
 pub mod report;
 pub mod saves;
 pub mod serving;
