@@ -13,7 +13,13 @@ use crate::table::file_chunks::FileHashes;
 use crate::table::game_file::FileRow;
 use crate::table::game_index::IndexRow;
 use crate::table::peer::KnownPeer;
-use crate::table::{file_chunks, game_file, game_index, library, library_game, library_tombstone, peer, setting};
+use crate::table::{
+    device_epoch, file_chunks, game_file, game_index, library, library_game, library_tombstone, peer, setting,
+};
+
+mod replication;
+
+pub use replication::{SharedCommit, StateCommit};
 
 /// How long a call waits for another connection to the same file.
 const BUSY_AFTER: Duration = Duration::from_secs(5);
@@ -87,7 +93,7 @@ impl Store {
         }
         conn.pragma_update(None, "synchronous", "FULL").map_err(at)?;
         conn.pragma_update(None, "foreign_keys", true).map_err(at)?;
-        migrate(&mut conn, SCHEMA_VERSION, |c| library::init(c, fresh_epoch))
+        migrate(&mut conn, SCHEMA_VERSION, |c| library::init(c, fresh_epoch).and_then(|()| device_epoch::init(c)))
             .map_err(|e| broken(path, "migrating", e))?;
         Ok(Self { conn, path: path.to_owned() })
     }

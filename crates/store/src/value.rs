@@ -1,5 +1,8 @@
 //! Values as SQLite holds them, checked in both directions.
 
+use std::str::FromStr;
+
+use bonfire_proto::message_sync::RecordData;
 use bonfire_proto::{Digest, GameId, RelPath};
 
 use crate::error::Fault;
@@ -27,4 +30,18 @@ pub(crate) fn game(table: &'static str, id: String) -> Result<GameId, Fault> {
 
 pub(crate) fn rel_path(table: &'static str, path: String) -> Result<RelPath, Fault> {
     RelPath::new(path).map_err(|e| Fault::row(table, e))
+}
+
+/// An id or a time that is kept as text.
+pub(crate) fn parsed<T: FromStr<Err: std::fmt::Display>>(table: &'static str, text: &str) -> Result<T, Fault> {
+    text.parse().map_err(|e| Fault::row(table, e))
+}
+
+/// Content of a record.
+pub(crate) fn object(table: &'static str, text: &str) -> Result<RecordData, Fault> {
+    serde_json::from_str(text).map_err(|e| Fault::row(table, e))
+}
+
+pub(crate) fn object_text(data: &RecordData) -> Result<String, Fault> {
+    serde_json::to_string(data).map_err(|e| Fault::BadValue(e.to_string()))
 }

@@ -1,5 +1,7 @@
 //! The tables, one file each: the only places that hold their SQL.
 
+pub(crate) mod clock_mark;
+pub(crate) mod device_epoch;
 pub(crate) mod file_chunks;
 pub(crate) mod game_file;
 pub(crate) mod game_index;
@@ -8,3 +10,8 @@ pub(crate) mod library_game;
 pub(crate) mod library_tombstone;
 pub(crate) mod peer;
 pub(crate) mod setting;
+pub(crate) mod shared_ack;
+pub(crate) mod shared_entry;
+pub(crate) mod shared_floor;
+pub(crate) mod state_mark;
+pub(crate) mod state_record;
