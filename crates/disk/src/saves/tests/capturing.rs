@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write as _;
 
 use super::{LATER, Place, capture, root, whole};
-use crate::saves::{LeftOutWhy, Listing, Pattern, RootLabel, SaveError};
+use crate::saves::{LeftOutWhy, Listing, Pattern, RootLabel};
 
 fn paths(captured: &crate::saves::Captured) -> Vec<&str> {
     captured.entries.iter().map(|e| e.path.as_str()).collect()
@@ -143,11 +143,11 @@ fn an_unreadable_folder_is_an_error_and_no_empty_save() {
     let captured = store.capture(&[place.root()], &Listing::new(), LATER);
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
     // Who may read everything cannot be refused.
-    assert!(!refused || matches!(captured, Err(SaveError::Disk(_))));
+    assert!(!refused || matches!(captured, Err(crate::saves::SaveError::Disk(_))));
     let gone = place.root();
     fs::remove_dir_all(&place.live).unwrap();
     let captured = store.capture(&[gone], &Listing::new(), LATER);
-    assert!(matches!(captured, Err(SaveError::Disk(_))), "{captured:?}");
+    assert!(matches!(captured, Err(crate::saves::SaveError::Disk(_))), "{captured:?}");
 }
 
 pub(super) fn archive(entries: &[(&str, &[u8])], method: zip::CompressionMethod) -> Vec<u8> {
