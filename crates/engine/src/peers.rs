@@ -116,7 +116,7 @@ pub struct Peer {
     /// When it was last heard of.
     pub last_seen: Instant,
     announced: Vec<SocketAddr>,
-    /// Since when its connection has to prove that it is alive: it announced one more address then.
+    /// Since when its connection has to prove that it is alive: it announced one more address then, or stalled as a source.
     doubted: Option<Instant>,
     dialing: Option<DialId>,
     next_dial: Option<Instant>,

@@ -1,8 +1,8 @@
 //! One slot on this device: what is known of it, what it is busy with, and what it wants done next.
 //!
 //! Owns the base, the lineage, the heads that other devices told, the last look at the disk, the player's wish, and at most
-//! one piece of disk work at a time. Every input only changes what is known; `next_step` (`plan.rs`) asks the table (`decide`) and answers
-//! with one step. Refuses to hold bytes or file lists: a look is known by a number and a hash, an apply by a snapshot's id.
+//! one piece of disk work at a time. Every input only changes what is known; `next_step` (`plan.rs`) asks the table (`decide`)
+//! and answers with one step. Refuses to hold bytes or file lists: a look is known by a number and a hash, an apply by a snapshot's id.
 //! What must be durable before anyone hears of it is `record`.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -375,7 +375,8 @@ impl Work {
             .collect();
         let (index, game) = (self.index.clone(), self.game.clone());
         let noted = move || {
-            // The game is here and complete, whatever the database says: it is read again. What the engine wants durable of it comes later and is not forgiven.
+            // The game is here and complete, whatever the database says: it is read again. What the engine wants durable of
+            // it comes later and is not forgiven.
             if let Err(error) = index.note_download(&game, files) {
                 tracing::warn!("{game} was downloaded, and what it held could not be noted: {error}");
                 index.distrust(&game);
