@@ -4,10 +4,17 @@
 //! JSON form (control socket, stdin of `run --json`): one key for the group, one for the command:
 //! `{"transfers":{"get":{"game":"freedoom"}}}`, `{"peer":"shut_down"}`.
 
+pub mod devices;
+pub mod saves;
+
 use std::net::SocketAddr;
 
-use bonfire_proto::{GameId, PeerId};
+use bonfire_proto::{GameId, PeerId, PlayerId};
 use serde::{Deserialize, Serialize};
+
+use crate::saves_view::{AuditEntry, SlotView, VersionView};
+pub use devices::{DevicesCommand, RegisteredAs};
+pub use saves::{AuditFilter, ResolveWith, RootSpec, SaveRef, SavesCommand};
 
 /// Anything a front end can ask.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +24,10 @@ pub enum Command {
     Library(LibraryCommand),
     /// Downloads and what undoes them.
     Transfers(TransferCommand),
+    /// Saves.
+    Saves(SavesCommand),
+    /// Players and their devices.
+    Devices(DevicesCommand),
     /// This peer and its neighbours.
     Peer(NodeCommand),
 }
@@ -134,6 +145,73 @@ pub enum Reply {
     Probed {
         /// Results, sorted by peer.
         results: Vec<ProbeOutcome>,
+    },
+    /// How a slot stands now.
+    Save {
+        /// The slot.
+        slot: Box<SlotView>,
+    },
+    /// The versions of a slot, newest first.
+    History {
+        /// The versions.
+        versions: Vec<VersionView>,
+    },
+    /// What the audit log says, newest first.
+    Audit {
+        /// The entries.
+        entries: Vec<AuditEntry>,
+    },
+    /// Stored versions were read and compared.
+    Verified {
+        /// Versions that were read.
+        versions: u64,
+        /// Bytes that were read.
+        bytes: u64,
+        /// What is damaged, for people; empty when nothing is.
+        damaged: Vec<String>,
+    },
+    /// A version was written as an archive.
+    Exported {
+        /// The archive.
+        path: String,
+    },
+    /// A player.
+    Player {
+        /// The player.
+        player: PlayerId,
+    },
+    /// A code to type on the other device.
+    PairCode {
+        /// The code.
+        code: String,
+        /// How long it may be typed, in seconds.
+        seconds: u64,
+        /// How often it may be tried.
+        tries: u8,
+        /// Whether the other device joins a player of this one; else this one joins.
+        invites: bool,
+    },
+    /// A token for the configuration of an unattended device. Shown once.
+    PairToken {
+        /// The token.
+        token: String,
+    },
+    /// This device and another one are of one player now.
+    Paired {
+        /// The player.
+        player: PlayerId,
+        /// The other device.
+        device: PeerId,
+        /// Its name for people.
+        name: String,
+    },
+    /// What this device is to the player.
+    Registered {
+        /// A new device, or one that was known.
+        as_what: RegisteredAs,
+        /// The device that it was.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        device: Option<PeerId>,
     },
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bonfire_proto::limits::{PAGE_LEN_MAX, PROTO_VERSION};
 use bonfire_proto::message::{Control, Goodbye, Hello, LibraryDeltaMsg, LibrarySummaryMsg};
-use bonfire_proto::{GameId, GameSummary, PeerId};
+use bonfire_proto::{Digest, GameId, GameSummary, PeerId};
 
 use crate::command::{CatalogEntry, Command, LibraryCommand, NodeCommand, Reply};
 use crate::event::PeerEvent;
@@ -21,10 +21,14 @@ use crate::input::{
 use crate::library::{LibraryChange, LocalLibrary, StoredLibrary};
 use crate::ops::Ops;
 use crate::peers::{Peers, PeersChange};
+use crate::players::{About, Players};
 use crate::quiet::Quiet;
+use crate::record::Stored;
 use crate::report::{ErrorClass, Report};
-use crate::time::Instant;
+use crate::saves::desk::Desk;
+use crate::time::{Instant, UnixMillis};
 use crate::transfers;
+use crate::trust::{Proven, Roster};
 use crate::view::Shown;
 
 /// Between full scans: catches what the watcher missed.
@@ -45,6 +49,14 @@ pub struct Setup {
     pub resumable: BTreeMap<GameId, Resumable>,
     /// Addresses to keep trying.
     pub static_peers: Vec<SocketAddr>,
+    /// The whole hash of this peer's key.
+    pub key_hash: Digest,
+    /// Fresh from the system; what has to be unpredictable follows from it.
+    pub seed: [u8; 32],
+    /// What this machine says of itself to its players' other devices.
+    pub about: About,
+    /// Players and saves as stored.
+    pub stored: Stored,
 }
 
 /// Every decision of one peer.
@@ -70,6 +82,10 @@ pub struct Engine {
     started: bool,
     scanned_once: bool,
     pub(crate) shown: Shown,
+    pub(crate) players: Players,
+    pub(crate) desk: Desk,
+    /// The wall clock as it was last told.
+    pub(crate) wall: UnixMillis,
 }
 
 impl Engine {
@@ -83,6 +99,10 @@ impl Engine {
                 problems.insert((None, error.code.clone()), error);
             }
         }
+        let me = Proven { peer: setup.me, key_hash: setup.key_hash };
+        let mut stored = setup.stored;
+        let players = Players::restore(now, me, &setup.name, setup.about, setup.seed, &mut stored);
+        let desk = Desk::restore(setup.me, &mut stored);
         let mut engine = Self {
             me: setup.me,
             name: setup.name,
@@ -101,10 +121,23 @@ impl Engine {
             started: false,
             scanned_once: false,
             shown: Shown::default(),
+            players,
+            desk,
+            wall: UnixMillis(0),
         };
         // What lies there unfinished is shown from the first.
         engine.show();
         engine
+    }
+
+    /// Says what time it is, before `handle`: for people, and for the clock of shared changes. It decides no conflict.
+    pub fn tell_time(&mut self, wall: UnixMillis) {
+        self.wall = wall;
+    }
+
+    /// Who belongs to which player, when that is another than when this was last asked: what the gate decides by.
+    pub fn take_roster(&mut self) -> Option<Roster> {
+        self.players.take_roster()
     }
 
     /// Takes in one input. The effects are to be carried out in order; `Persist` is durable before any later one runs.
@@ -134,6 +167,8 @@ impl Engine {
             Input::CatalogPrepared(id, prepared) => self.catalog_prepared(id, prepared, &mut fx),
             Input::Hashed(ended) => self.hashed(now, ended, &mut fx),
             Input::Op(op, input) => self.op(now, op, input, &mut fx),
+            Input::Save(input) => self.save(now, input, &mut fx),
+            Input::Pairing(id, input) => self.pairing(now, id, input, &mut fx),
             Input::Probed(id, results) => fx.push(Effect::Reply(id, Ok(Reply::Probed { results }))),
             Input::Deadline => {}
         }
@@ -192,6 +227,8 @@ impl Engine {
             }
             Command::Library(command) => self.catalog_command(id, command, fx),
             Command::Transfers(command) => self.transfer_command(now, id, command, fx),
+            Command::Saves(command) => self.saves_command(now, id, command, fx),
+            Command::Devices(command) => self.devices_command(now, id, command, fx),
             Command::Peer(NodeCommand::AddPeer { addr }) => {
                 let added = self.peers.add_static(now, addr).map(|()| Reply::Done);
                 fx.push(Effect::Reply(id, added));
@@ -240,6 +277,8 @@ impl Engine {
                     offers_changed = true;
                     self.summarise_to(peer, fx);
                 }
+                PeersChange::Said(peer, message) => self.said(*peer, message, fx),
+                PeersChange::Answered(peer, request, answer) => self.answered(*peer, request, answer, fx),
                 PeersChange::Moved(peer) => {
                     let addr = self.peers.get(peer).and_then(|p| p.addr).map(|a| a.to_string()).unwrap_or_default();
                     fx.push(Effect::Emit(PeerEvent::PeerMoved { peer: *peer, addr }));

@@ -3,10 +3,12 @@
 //! JSON form: `{"seq":7,"event":{"type":"download_finished","op":17,"game":"freedoom", ..}}`. A listener that lagged
 //! misses numbers and re-reads the snapshot.
 
-use bonfire_proto::{GameId, PeerId};
+use bonfire_proto::{GameId, PeerId, PlayerId, SlotName, SnapshotId, SnapshotKind};
 use serde::{Deserialize, Serialize};
 
 use crate::report::Report;
+use crate::saves::join::Line;
+use crate::saves_view::HeadView;
 use crate::snapshot::OperationView;
 
 /// A numbered event.
@@ -16,6 +18,23 @@ pub struct EventRecord {
     pub seq: u64,
     /// What happened.
     pub event: PeerEvent,
+}
+
+/// Which slot an event is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotOf {
+    /// Whose.
+    pub player: PlayerId,
+    /// Of which game.
+    pub game: GameId,
+    /// Which line.
+    pub slot: SlotName,
+}
+
+impl From<&Line> for SlotOf {
+    fn from(line: &Line) -> Self {
+        Self { player: line.player, game: line.game_id.clone(), slot: line.slot.clone() }
+    }
 }
 
 /// What happened.
@@ -195,6 +214,94 @@ pub enum PeerEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         game: Option<GameId>,
         /// What.
+        error: Report,
+    },
+    /// A version of a save was made here, or came from another device. `by` made it.
+    SaveVersionAdded {
+        /// The slot.
+        slot: SlotOf,
+        /// The version.
+        snapshot: SnapshotId,
+        /// Where it was made.
+        by: PeerId,
+        /// Name of that device for people; empty when it is not known.
+        by_name: String,
+        /// Why it was made.
+        kind: SnapshotKind,
+    },
+    /// This device's disk is a version that another device made, or an earlier one.
+    SaveApplied {
+        /// The slot.
+        slot: SlotOf,
+        /// The version.
+        snapshot: SnapshotId,
+        /// What was there before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        replaced: Option<SnapshotId>,
+    },
+    /// Versions differ and neither was made from the other: a person has to choose. Nothing was replaced.
+    SaveConflict {
+        /// The slot.
+        slot: SlotOf,
+        /// Every side, newest first.
+        sides: Vec<HeadView>,
+    },
+    /// A conflict is over.
+    SaveConflictEnded {
+        /// The slot.
+        slot: SlotOf,
+    },
+    /// The save on the disk is missing, empty or much smaller: nothing is told or deleted until the player has answered.
+    SaveHeld {
+        /// The slot.
+        slot: SlotOf,
+        /// What history has.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        base: Option<SnapshotId>,
+    },
+    /// A save was deleted on one device and edited on another: the edit stays.
+    SaveEditSurvived {
+        /// The slot.
+        slot: SlotOf,
+    },
+    /// A newer version waits for the game to end.
+    SaveDeferred {
+        /// The slot.
+        slot: SlotOf,
+    },
+    /// Work on a save failed; it is tried again where that makes sense.
+    SaveFailed {
+        /// The slot.
+        slot: SlotOf,
+        /// Why.
+        error: Report,
+    },
+    /// Versions that nothing needs any more were removed here.
+    SavePruned {
+        /// The slot.
+        slot: SlotOf,
+        /// How many.
+        versions: u64,
+    },
+    /// A device became one of a player's.
+    DevicePaired {
+        /// The player.
+        player: PlayerId,
+        /// The device.
+        device: PeerId,
+        /// Its name for people.
+        name: String,
+    },
+    /// A device is one of a player's no more.
+    DeviceRemoved {
+        /// The player.
+        player: PlayerId,
+        /// The device.
+        device: PeerId,
+    },
+    /// A code that was shown came to nothing: wrong, or run out.
+    PairingEnded {
+        /// Why.
         error: Report,
     },
     /// The peer stops; no event follows.

@@ -3,16 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use bonfire_proto::message::{Control, Hello, LibraryDelta, Request};
-use bonfire_proto::{CloseCode, ContentHash, GameId, LibraryEpoch, ManifestHash, PeerId};
+use bonfire_proto::message::{Control, Hello, LibraryDelta, Request, Response};
+use bonfire_proto::message_pair::{PairDevice, PairInvite, PairPart, PairPlayer, PairRefusal, PairStart};
+use bonfire_proto::{CloseCode, ContentHash, Digest, GameId, LibraryEpoch, ManifestHash, PeerId};
 
-use crate::command::{CatalogEntry, Command, ProbeOutcome, Reply};
+use crate::command::{AuditFilter, CatalogEntry, Command, ProbeOutcome, Reply};
 use crate::event::PeerEvent;
 use crate::library::LibraryChange;
 use crate::offers::Target;
+use crate::record::Record;
 use crate::remote::Assembled;
 use crate::report::Report;
+use crate::saves::work::{Placement, SaveInput, SaveJob, SetKey};
 use crate::snapshot::Phase;
+use crate::trust::roster::Proven;
+use crate::trust::{DeviceRole, Secret};
 
 /// Pairs a command with its reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,6 +34,16 @@ pub struct DialId(pub u64);
 /// One operation. Counted from 1 since the peer started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OpId(pub u64);
+
+/// One pairing. Those that others begin and those that we begin are counted together, by the shell and by the engine in
+/// numbers of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PairId {
+    /// We typed a code.
+    Ours(u64),
+    /// Somebody else did.
+    Theirs(u64),
+}
 
 /// Everything that the engine can hear.
 #[derive(Debug)]
@@ -55,6 +70,10 @@ pub enum Input {
     Hashed(Vec<(GameId, Hashed)>),
     /// Something about an operation.
     Op(OpId, OpInput),
+    /// Something about saves.
+    Save(SaveInput),
+    /// Something about a pairing.
+    Pairing(PairId, PairInput),
     /// Peers answered a probe.
     Probed(CommandId, Vec<ProbeOutcome>),
     /// The time of `next_deadline` has come.
@@ -95,6 +114,8 @@ pub enum ConnInput {
         conn: ConnId,
         /// Who the certificate proves it to be.
         proven: PeerId,
+        /// The whole hash of the key that it proves.
+        key_hash: Digest,
         /// The attempt, when we dialled.
         dial: Option<DialId>,
         /// What it says.
@@ -108,6 +129,8 @@ pub enum ConnInput {
     Active(ConnId),
     /// What a library request brought.
     Library(ConnId, Result<LibraryAnswer, Report>),
+    /// What an `Effect::Ask` brought.
+    Answered(ConnId, Box<Request>, Result<Box<Response>, Report>),
     /// The connection is over.
     Closed(ConnId, String),
     /// An attempt failed.
@@ -283,6 +306,20 @@ pub enum Effect {
     Send(ConnId, Control),
     /// End a connection.
     Close(ConnId, CloseCode),
+    /// Make these durable, in one transaction, before any later effect of the batch runs. If that fails the peer stops.
+    Record(Vec<Record>),
+    /// Ask a question of one frame; the answer is `ConnInput::Answered`.
+    Ask(ConnId, Box<Request>),
+    /// Do something with a save.
+    Save(Box<SaveJob>),
+    /// Read the audit log; the answer is `SaveInput::Answered`.
+    Audit(CommandId, AuditFilter),
+    /// Watch the folders of a save set, instead of those watched before; none stops it.
+    WatchSave(SetKey, Placement),
+    /// Type a code on this connection.
+    Pair(PairId, Box<PairCall>),
+    /// Answer `PairInput`.
+    PairAnswer(PairId, Box<PairAnswer>),
     /// Ask for a library; the answer is `ConnInput::Library`.
     FetchLibrary(ConnId, Request),
     /// Announce where the library stands.
@@ -389,4 +426,69 @@ impl OpPlan {
             Self::Discard { game } | Self::Remove { game } | Self::Verify { game, .. } => game,
         }
     }
+}
+
+/// What the shell says of a pairing. Each but the last two waits for `Effect::PairAnswer`.
+#[derive(Debug)]
+pub enum PairInput {
+    /// The other side typed a code.
+    Began(Proven, PairStart),
+    /// Both have proven the code.
+    Proven(Proven),
+    /// The other side took our invitation.
+    Accepted(Proven, PairDevice),
+    /// We are invited.
+    Invited(Proven, PairInvite),
+    /// All is said: the other side has recorded that we joined, or was told that we have.
+    Done(Proven),
+    /// It came to nothing.
+    Failed {
+        /// Why, as it is told.
+        error: Report,
+        /// What the other side said, if it did.
+        refused: Option<PairRefusal>,
+    },
+}
+
+/// What the engine answers.
+#[derive(Debug)]
+pub enum PairAnswer {
+    /// Answer with this secret.
+    Show {
+        /// What the other side has to know.
+        secret: Secret,
+        /// What this device does.
+        part: PairPart,
+    },
+    /// Invite the other side.
+    Invite {
+        /// To which player.
+        player: PairPlayer,
+        /// As what.
+        role: DeviceRole,
+        /// This device.
+        ours: PairDevice,
+    },
+    /// Wait for the invitation.
+    AwaitInvitation,
+    /// Take the invitation.
+    Accept {
+        /// This device.
+        ours: PairDevice,
+    },
+    /// It is recorded here: say so.
+    Confirm,
+    /// Break it off.
+    Refuse(PairRefusal),
+}
+
+/// A code to type.
+#[derive(Debug)]
+pub struct PairCall {
+    /// Over which connection.
+    pub conn: ConnId,
+    /// The code, or a token.
+    pub secret: Secret,
+    /// What this device does.
+    pub part: PairPart,
 }

@@ -11,9 +11,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bonfire_proto::PeerId;
 use bonfire_proto::limits::PROTO_VERSION;
-use bonfire_proto::message::Hello;
+use bonfire_proto::message::{Control, Hello, Request, Response};
+use bonfire_proto::{Digest, PeerId};
 
 use crate::input::{ConnId, ConnInput, DialId, Discovered, Effect};
 use crate::remote::RemoteLibrary;
@@ -81,6 +81,10 @@ pub enum PeersChange {
     },
     /// The connection to a peer is another one.
     Rewired(PeerId),
+    /// It speaks of a player's things.
+    Said(PeerId, Box<Control>),
+    /// It answered a question about them, or did not.
+    Answered(PeerId, Box<Request>, Result<Box<Response>, Report>),
 }
 
 /// A connection that passed hello.
@@ -88,6 +92,8 @@ pub enum PeersChange {
 pub struct Link {
     /// The connection.
     pub conn: ConnId,
+    /// The whole hash of the key that it proves.
+    pub key_hash: Digest,
     /// Whether we dialled it.
     pub we_dialed: bool,
     /// When the last message came.
@@ -263,8 +269,8 @@ impl Peers {
     /// Takes in something about a connection. `mine` is what we say of ourselves.
     pub fn conn(&mut self, now: Instant, input: ConnInput, mine: &Hello, fx: &mut Vec<Effect>) -> Vec<PeersChange> {
         match input {
-            ConnInput::Arrived { conn, proven, dial, hello, remote } => {
-                self.arrived(now, conn, proven, dial, &hello, remote, mine, fx)
+            ConnInput::Arrived { conn, proven, key_hash, dial, hello, remote } => {
+                self.arrived(now, conn, proven, key_hash, dial, &hello, remote, mine, fx)
             }
             ConnInput::Message(conn, message) => self.message(now, conn, message, fx),
             ConnInput::Active(conn) => {
@@ -272,6 +278,10 @@ impl Peers {
                 Vec::new()
             }
             ConnInput::Library(conn, answer) => self.library(now, conn, answer, fx),
+            ConnInput::Answered(conn, request, answer) => match self.seen(now, conn) {
+                Some(peer) => vec![PeersChange::Answered(peer, request, answer)],
+                None => Vec::new(),
+            },
             ConnInput::Closed(conn, why) => self.closed(now, conn, &why),
             ConnInput::DialFailed(dial, error) => self.dial_failed(now, dial, error),
         }

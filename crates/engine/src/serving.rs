@@ -75,7 +75,14 @@ impl ServingView {
 pub fn may_serve(view: &ServingView, request: &Request) -> Result<(), ErrorMsg> {
     match request {
         // What is listed is chosen by who builds the library; a probe reads nothing.
-        Request::GetLibraryDelta(_) | Request::GetLibrarySnapshot(_) | Request::ProbeBack(_) => Ok(()),
+        // What is a player's is held by the gate alone.
+        Request::GetLibraryDelta(_)
+        | Request::GetLibrarySnapshot(_)
+        | Request::StateRequest(_)
+        | Request::SharedChangeRequest(_)
+        | Request::GetSnapshots(_)
+        | Request::GetObjects(_)
+        | Request::ProbeBack(_) => Ok(()),
         Request::GetGame(r) => view.servable(&r.game_id).map(|_| ()),
         Request::GetChunkHashes(r) => may_read(view, &r.game_id, r.manifest_hash, &r.path),
         Request::GetChunks(r) => may_read(view, &r.game_id, r.manifest_hash, &r.path),

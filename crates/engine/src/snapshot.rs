@@ -6,6 +6,7 @@ use bonfire_proto::{Availability, ContentHash, Digest, GameId, LibraryEpoch, Man
 use serde::{Deserialize, Serialize};
 
 use crate::report::Report;
+use crate::saves_view::PlayerView;
 use crate::time::{Instant, UnixMillis};
 
 /// Everything a front end can show.
@@ -23,6 +24,9 @@ pub struct Snapshot {
     pub operations: Vec<OperationView>,
     /// What is wrong at present, sorted by code and message.
     pub problems: Vec<Report>,
+    /// The players of this device with their devices and saves, sorted by id.
+    #[serde(default)]
+    pub players: Vec<PlayerView>,
 }
 
 /// This peer.

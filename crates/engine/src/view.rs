@@ -42,6 +42,7 @@ impl Engine {
             peers: self.peers.iter().map(|(id, p)| peer_view(now, *id, p)).collect(),
             operations: self.ops.views(),
             problems: self.problems.values().cloned().collect(),
+            players: self.player_views(),
         }
     }
 

@@ -15,7 +15,7 @@ use bonfire_proto::message_pair::{
     DeviceRole, PAKE_LEN, PairConfirm, PairDevice, PairMessage, PairPart, PairPlayer, PairRefusal, PairStart,
     PakeMessage,
 };
-use bonfire_proto::{Digest, ErrorCode, PlayerId};
+use bonfire_proto::{DeviceEpoch, Digest, ErrorCode, PlayerId};
 use ring::rand::{SecureRandom, SystemRandom};
 use support::{Raw, framed, hasty, met_by_stranger, pair, peer, with_stranger};
 
@@ -31,7 +31,13 @@ fn end(seed: u8) -> End {
 
 fn device(seed: u8) -> PairDevice {
     let end = end(seed);
-    PairDevice { peer_id: end.peer_id, key_hash: end.key_hash.0, name: format!("n{seed}"), platform: "linux".into() }
+    PairDevice {
+        peer_id: end.peer_id,
+        key_hash: end.key_hash.0,
+        device_epoch: DeviceEpoch(*end.peer_id.as_uuid()),
+        name: format!("n{seed}"),
+        platform: "linux".into(),
+    }
 }
 
 fn player_id() -> PlayerId {

@@ -73,8 +73,8 @@ impl Conns {
         let conn = ConnId(self.next);
         self.next += 1;
         let Arrival { connection, sender, receiver, hello, dial } = arrival;
-        let input =
-            ConnInput::Arrived { conn, proven: connection.peer_id(), dial, hello, remote: connection.remote_addr() };
+        let (proven, key_hash) = (connection.peer_id(), connection.key_hash().0);
+        let input = ConnInput::Arrived { conn, proven, key_hash, dial, hello, remote: connection.remote_addr() };
         self.live.insert(conn, Live { connection, control: None, waiting: Some((sender, receiver)) });
         Input::Conn(input)
     }

@@ -15,6 +15,7 @@ pub mod layout;
 pub mod limits;
 pub mod message;
 pub mod message_pair;
+pub mod message_save;
 pub mod message_sync;
 pub mod rel_path;
 pub mod save;

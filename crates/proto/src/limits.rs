@@ -107,3 +107,9 @@ pub const RECORDS_PER_PAGE: usize = 1_024;
 
 /// Most positions that one message may state: a player with 32 devices may have lost each database 30 times.
 pub const WATERMARKS_MAX: usize = 1_024;
+
+/// Most snapshots asked for at once.
+pub const SNAPSHOTS_PER_REQUEST_MAX: usize = 256;
+
+/// Most objects asked for at once: with pieces of 256 KiB on average a request moves 64 MiB, and a list of them is 24 KiB.
+pub const OBJECTS_PER_REQUEST_MAX: usize = 256;

@@ -12,6 +12,11 @@ use crate::error_code::ErrorCode;
 use crate::game::{GameSummary, LibrarySummary, ManifestFile};
 use crate::ids::{ContentHash, Digest, GameId, LibraryEpoch, ManifestHash, PeerId};
 use crate::limits;
+use crate::message_save::{GetObjects, GetSnapshots, SnapshotsMsg};
+use crate::message_sync::{
+    AckSharedChanges, SharedChange, SharedChangeBatch, SharedChangeRequest, SharedChangeResponse, StateBatch,
+    StateChange, StateRequest, StateResponse,
+};
 use crate::rel_path::RelPath;
 
 /// A family of messages that a stream carries.
@@ -152,6 +157,16 @@ pub enum Control {
     LibrarySummary(LibrarySummaryMsg),
     /// What changed in the sender's library.
     LibraryDelta(LibraryDeltaMsg),
+    /// One change of device-owned state.
+    StateChange(StateChange),
+    /// Several of them.
+    StateBatch(StateBatch),
+    /// One shared change.
+    SharedChange(SharedChange),
+    /// Several of them.
+    SharedChangeBatch(SharedChangeBatch),
+    /// What the sender holds of an author's shared changes.
+    AckSharedChanges(AckSharedChanges),
     /// Asks for a sign of life.
     Ping(Ping),
     /// The sign of life.
@@ -235,6 +250,14 @@ pub enum Request {
     GetChunkHashes(GetChunkHashes),
     /// Chunks of a file.
     GetChunks(GetChunks),
+    /// Device-owned state.
+    StateRequest(StateRequest),
+    /// Shared changes.
+    SharedChangeRequest(SharedChangeRequest),
+    /// Snapshots.
+    GetSnapshots(GetSnapshots),
+    /// Objects of a snapshot.
+    GetObjects(GetObjects),
     /// Whether the asker can be reached.
     ProbeBack(ProbeBack),
 }
@@ -284,15 +307,15 @@ pub struct ChunkHashes {
     pub pages: u32,
 }
 
-/// Announces one chunk: exactly `len` raw bytes follow the frame.
+/// Announces one chunk of a game, or one object of a save: exactly `len` raw bytes follow the frame.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chunk {
-    /// Index of the chunk in its file.
+    /// Index of the chunk in its file; for an object, its position among those that were asked for.
     pub index: u32,
     /// Bytes that follow, at most 4 MiB.
     pub len: u32,
     /// Digest of those bytes as chunk `index` of the file. A file of several chunks uses BLAKE3 chaining values; the
-    /// only chunk of a file uses the file's BLAKE3 hash.
+    /// only chunk of a file uses the file's BLAKE3 hash. An object has its own BLAKE3 hash.
     pub hash: Digest,
 }
 
@@ -321,8 +344,14 @@ pub enum Response {
     Unchanged(Unchanged),
     /// A page of chunk digests.
     ChunkHashes(ChunkHashes),
-    /// A chunk; its bytes follow.
+    /// A chunk, or an object; its bytes follow.
     Chunk(Chunk),
+    /// A page of device-owned state.
+    StateResponse(StateResponse),
+    /// A page of shared changes.
+    SharedChangeResponse(SharedChangeResponse),
+    /// Snapshots.
+    Snapshots(SnapshotsMsg),
     /// What came of a probe.
     ProbeResult(ProbeResult),
     /// A refusal.
@@ -330,13 +359,31 @@ pub enum Response {
 }
 
 impl Family for Control {
-    const TYPES: &'static [&'static str] =
-        &["hello", "hello_ack", "library_summary", "library_delta", "ping", "pong", "goodbye", "error"];
+    const TYPES: &'static [&'static str] = &[
+        "hello",
+        "hello_ack",
+        "library_summary",
+        "library_delta",
+        "state_change",
+        "state_batch",
+        "shared_change",
+        "shared_change_batch",
+        "ack_shared_changes",
+        "ping",
+        "pong",
+        "goodbye",
+        "error",
+    ];
 
     fn check(&self) -> Result<(), &'static str> {
         match self {
             Self::Hello(h) | Self::HelloAck(h) => h.check(),
             Self::LibraryDelta(m) => m.delta.check(),
+            Self::StateChange(m) => m.record.check(),
+            Self::StateBatch(m) => m.check(),
+            Self::SharedChange(m) => m.entry.check(),
+            Self::SharedChangeBatch(m) => m.check(),
+            Self::AckSharedChanges(m) => bound(i64::try_from(m.up_to_seq).is_ok(), "up_to_seq"),
             Self::Error(e) => bound(e.message.len() <= limits::ERROR_MESSAGE_LEN_MAX, "message"),
             Self::LibrarySummary(_) | Self::Ping(_) | Self::Pong(_) | Self::Goodbye(_) => Ok(()),
         }
@@ -344,12 +391,26 @@ impl Family for Control {
 }
 
 impl Family for Request {
-    const TYPES: &'static [&'static str] =
-        &["get_library_delta", "get_library_snapshot", "get_game", "get_chunk_hashes", "get_chunks", "probe_back"];
+    const TYPES: &'static [&'static str] = &[
+        "get_library_delta",
+        "get_library_snapshot",
+        "get_game",
+        "get_chunk_hashes",
+        "get_chunks",
+        "state_request",
+        "shared_change_request",
+        "get_snapshots",
+        "get_objects",
+        "probe_back",
+    ];
 
     fn check(&self) -> Result<(), &'static str> {
         match self {
             Self::GetChunks(g) => bound((1..=limits::CHUNKS_PER_REQUEST_MAX).contains(&g.count), "count"),
+            Self::StateRequest(r) => r.check(),
+            Self::SharedChangeRequest(r) => r.check(),
+            Self::GetSnapshots(r) => r.check(),
+            Self::GetObjects(r) => r.check(),
             Self::GetLibraryDelta(_)
             | Self::GetLibrarySnapshot(_)
             | Self::GetGame(_)
@@ -367,6 +428,9 @@ impl Family for Response {
         "unchanged",
         "chunk_hashes",
         "chunk",
+        "state_response",
+        "shared_change_response",
+        "snapshots",
         "probe_result",
         "error",
     ];
@@ -387,6 +451,9 @@ impl Family for Response {
                 bound(c.hashes.len() <= limits::HASHES_PER_PAGE, "hashes")
             }
             Self::Chunk(c) => bound(u64::from(c.len) <= crate::CHUNK_LEN, "len"),
+            Self::StateResponse(m) => m.check(),
+            Self::SharedChangeResponse(m) => m.check(),
+            Self::Snapshots(m) => m.check(),
             Self::Error(e) => bound(e.message.len() <= limits::ERROR_MESSAGE_LEN_MAX, "message"),
             Self::ProbeResult(p) => bound(p.detail.len() <= limits::ERROR_MESSAGE_LEN_MAX, "detail"),
             Self::Unchanged(_) => Ok(()),

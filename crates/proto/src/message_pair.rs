@@ -10,7 +10,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error_code::ErrorCode;
-use crate::ids::{Digest, IdError, PeerId, PlayerId};
+use crate::ids::{DeviceEpoch, Digest, IdError, PeerId, PlayerId};
 use crate::limits;
 use crate::message::{ErrorMsg, Family, bound};
 
@@ -137,6 +137,8 @@ pub struct PairDevice {
     pub peer_id: PeerId,
     /// SHA-256 of its public key (SPKI DER), all of it: what the other side pins. Must be that of the connection.
     pub key_hash: Digest,
+    /// The present life of its database, in which it will write.
+    pub device_epoch: DeviceEpoch,
     /// Name of the machine for people, at most 128 bytes; cleaned before it is shown.
     pub name: String,
     /// Operating system, for lists, at most 64 bytes; cleaned before it is shown.

@@ -55,6 +55,12 @@ impl Peers {
                 }
                 lost
             }
+            // Of a player's things: whether it may speak of them is not decided here.
+            message @ (Control::StateChange(_)
+            | Control::StateBatch(_)
+            | Control::SharedChange(_)
+            | Control::SharedChangeBatch(_)
+            | Control::AckSharedChanges(_)) => vec![PeersChange::Said(peer, Box::new(message))],
             // It did not know one of our messages; everything else stands.
             Control::Error(e) if e.code == ErrorCode::Unsupported => Vec::new(),
             Control::Error(e) => {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use bonfire_proto::limits::PROTO_VERSION;
 use bonfire_proto::message::Hello;
-use bonfire_proto::{CloseCode, PeerId, text};
+use bonfire_proto::{CloseCode, Digest, PeerId, text};
 
 use super::{
     ASK_AGAIN_MIN, BACKOFF_MAX, BACKOFF_MIN, LARGER_ID_WAITS, Link, PEERS_MAX, Peer, Peers, PeersChange,
@@ -21,6 +21,7 @@ impl Peers {
         now: Instant,
         conn: ConnId,
         proven: PeerId,
+        key_hash: Digest,
         dial: Option<DialId>,
         hello: &Hello,
         remote: SocketAddr,
@@ -86,7 +87,7 @@ impl Peers {
             self.conns.remove(&old.conn);
         }
         let was = p.link.is_some();
-        p.link = Some(Link { conn, we_dialed, last_seen: now, since: now, pinged: None });
+        p.link = Some(Link { conn, key_hash, we_dialed, last_seen: now, since: now, pinged: None });
         p.last_seen = now;
         p.next_dial = None;
         p.backoff = BACKOFF_MIN;

@@ -5,11 +5,13 @@
 //! to fetch, or to know which device is connected.
 
 pub mod decide;
+pub mod desk;
 pub mod join;
 pub mod lineage;
 pub mod retention;
 pub mod slot;
 pub mod stale;
+pub mod work;
 
 pub use decide::{Action, Decision, Disk, Other, Row, Situation, decide};
 pub use lineage::{Lineage, Node, Relation};

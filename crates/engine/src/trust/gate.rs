@@ -113,8 +113,29 @@ impl From<&Request> for RequestKind {
             Request::GetGame(_) => Self::GetGame,
             Request::GetChunkHashes(_) => Self::GetChunkHashes,
             Request::GetChunks(_) => Self::GetChunks,
+            Request::StateRequest(_) => Self::StateRequest,
+            Request::SharedChangeRequest(_) => Self::SharedChangeRequest,
+            Request::GetSnapshots(_) => Self::GetSnapshots,
+            Request::GetObjects(_) => Self::GetObjects,
             Request::ProbeBack(_) => Self::ProbeBack,
         }
+    }
+}
+
+/// Whose things a request is about; `None` when it is about games only.
+#[must_use]
+pub const fn player_of(request: &Request) -> Option<PlayerId> {
+    match request {
+        Request::StateRequest(r) => Some(r.player_id),
+        Request::SharedChangeRequest(r) => Some(r.player_id),
+        Request::GetSnapshots(r) => Some(r.player_id),
+        Request::GetObjects(r) => Some(r.player_id),
+        Request::GetLibraryDelta(_)
+        | Request::GetLibrarySnapshot(_)
+        | Request::GetGame(_)
+        | Request::GetChunkHashes(_)
+        | Request::GetChunks(_)
+        | Request::ProbeBack(_) => None,
     }
 }
 

@@ -10,6 +10,7 @@ pub mod scopes;
 pub mod secret;
 pub mod sessions;
 
+pub use bonfire_proto::message_pair::DeviceRole;
 pub use gate::{RequestKind, Standing, gate};
 pub use roster::{Member, Proven, Roster};
 pub use scopes::{Scope, Scopes};

@@ -376,8 +376,14 @@ fn invite_fields<'a>(player: &'a PairPlayer, role: DeviceRole, device: &'a PairD
     fields
 }
 
-fn device_fields(device: &PairDevice) -> [&[u8]; 4] {
-    [device.peer_id.as_uuid().as_bytes(), &device.key_hash.0, device.name.as_bytes(), device.platform.as_bytes()]
+fn device_fields(device: &PairDevice) -> [&[u8]; 5] {
+    [
+        device.peer_id.as_uuid().as_bytes(),
+        &device.key_hash.0,
+        device.device_epoch.0.as_bytes(),
+        device.name.as_bytes(),
+        device.platform.as_bytes(),
+    ]
 }
 
 /// The identities of the two sides, in the order of their parts: who shows is A, who types is B.

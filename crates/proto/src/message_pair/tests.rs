@@ -6,6 +6,7 @@ fn device(name: &str) -> PairDevice {
     PairDevice {
         peer_id: "6feecc8c-16c5-851d-9feb-3eb5f77e2da7".parse().unwrap(),
         key_hash: Digest([7; 32]),
+        device_epoch: DeviceEpoch(uuid::Uuid::from_u128(7)),
         name: name.to_owned(),
         platform: "linux".to_owned(),
     }

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use bonfire_proto::{SaveHash, SnapshotId};
+use serde::{Deserialize, Serialize};
 
 use super::super::decide::Measure;
 use crate::report::Report;
@@ -124,7 +125,8 @@ pub struct SlotRecord {
 }
 
 /// How a slot stands, for people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Standing {
     /// Nothing was looked at yet.
     Unknown,

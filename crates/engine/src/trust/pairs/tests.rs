@@ -1,5 +1,5 @@
-use bonfire_proto::Digest;
 use bonfire_proto::message_pair::{PairDevice, PairPlayer};
+use bonfire_proto::{DeviceEpoch, Digest};
 
 use super::*;
 use crate::trust::gate::Standing;
@@ -13,7 +13,13 @@ fn player(n: u8) -> PlayerId {
 }
 
 fn invite(to: PlayerId, by: Proven, role: DeviceRole) -> PairInvite {
-    let device = PairDevice { peer_id: by.peer, key_hash: by.key_hash, name: "n".into(), platform: "linux".into() };
+    let device = PairDevice {
+        peer_id: by.peer,
+        key_hash: by.key_hash,
+        device_epoch: DeviceEpoch(*by.peer.as_uuid()),
+        name: "n".into(),
+        platform: "linux".into(),
+    };
     PairInvite { player: PairPlayer { player_id: to, name: "ann".into() }, role, device, mac: Digest([0; 32]) }
 }
 

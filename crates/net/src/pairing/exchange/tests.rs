@@ -1,4 +1,5 @@
 use bonfire_engine::trust::{PairCode, PairToken};
+use bonfire_proto::DeviceEpoch;
 use bonfire_proto::frame::{PREFIX_LEN, decode, encode};
 use bonfire_proto::message_pair::PairMessage;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -19,7 +20,13 @@ fn code(n: u8) -> Secret {
 
 fn device(seed: u8) -> PairDevice {
     let end = end(seed);
-    PairDevice { peer_id: end.peer_id, key_hash: end.key_hash.0, name: format!("n{seed}"), platform: "linux".into() }
+    PairDevice {
+        peer_id: end.peer_id,
+        key_hash: end.key_hash.0,
+        device_epoch: DeviceEpoch(*end.peer_id.as_uuid()),
+        name: format!("n{seed}"),
+        platform: "linux".into(),
+    }
 }
 
 fn player() -> PairPlayer {
