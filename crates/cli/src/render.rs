@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
+use bonfire_proto::SnapshotId;
 use bonfire_proto::text::clean_to;
 use comfy_table::{Cell, CellAlignment, Table, presets};
 use serde::Serialize;
@@ -185,6 +186,11 @@ pub(crate) fn span(duration: Duration) -> String {
         3600..=86_399 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
         _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
     }
+}
+
+/// As much of a snapshot's id as people read and type.
+pub(crate) fn brief(id: &SnapshotId) -> String {
+    id.to_string()[..12].to_owned()
 }
 
 /// Percent done, 0 while the total is unknown.

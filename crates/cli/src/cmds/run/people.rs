@@ -2,14 +2,14 @@
 
 use bonfire_engine::EventRecord;
 use bonfire_engine::command::{Command, NodeCommand};
-use bonfire_engine::event::PeerEvent;
+use bonfire_engine::event::{PeerEvent, SlotOf};
 use bonfire_peer::PeerHandle;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::lines::Line;
-use crate::render::{Out, count, size};
+use crate::render::{Out, brief, count, size};
 
 /// Tells what happens until the peer has stopped. `stdin` is there when its end stops the peer; its lines mean nothing.
 pub(super) async fn tell(
@@ -99,10 +99,55 @@ fn line(event: &PeerEvent) -> Option<String> {
         PeerEvent::CatalogChanged { entries } => format!("catalog: {}", count(*entries, "game")),
         PeerEvent::ProblemFound { error, .. } if error.hint.is_empty() => format!("problem: {}", error.message),
         PeerEvent::ProblemFound { error, .. } => format!("problem: {} ({})", error.message, error.hint),
+        PeerEvent::DevicePaired { name, .. } => format!("{name} is one of the player's devices now"),
+        PeerEvent::DeviceRemoved { device, .. } => format!("device {} is removed", device.short()),
+        PeerEvent::PairingEnded { error } => format!("no pairing: {}", error.message),
         PeerEvent::Stopped => "stopped".to_owned(),
         PeerEvent::Started { listen_addr, .. } => format!("ready, listening on {listen_addr}"),
         PeerEvent::RemoteLibraryChanged { .. }
         | PeerEvent::ActiveOperationsChanged { .. }
         | PeerEvent::GameHashed { .. } => return None,
+        event => return save_line(event),
     })
+}
+
+/// The line for what happened to a save.
+fn save_line(event: &PeerEvent) -> Option<String> {
+    Some(match event {
+        PeerEvent::SaveVersionAdded { slot, snapshot, by_name, by, .. } => {
+            let by = if by_name.is_empty() { by.short() } else { by_name.clone() };
+            format!("{}: version {} from {by}", line_of(slot), brief(snapshot))
+        }
+        PeerEvent::SaveApplied { slot, snapshot, .. } => {
+            format!("{}: version {} is on the disk", line_of(slot), brief(snapshot))
+        }
+        PeerEvent::SaveConflict { slot, sides } => format!(
+            "{}: {} differ; nothing was replaced; see: bonfire saves conflicts",
+            line_of(slot),
+            count(sides.len() as u64, "version")
+        ),
+        PeerEvent::SaveConflictEnded { slot } => format!("{}: the conflict is over", line_of(slot)),
+        PeerEvent::SaveHeld { slot, .. } => format!(
+            "{}: the save is missing, empty or much smaller; nothing is told or deleted; answer with: \
+             bonfire saves release {} --keep-disk or --restore",
+            line_of(slot),
+            slot.game
+        ),
+        PeerEvent::SaveEditSurvived { slot } => {
+            format!("{}: deleted on one device and edited on another: the edit stays", line_of(slot))
+        }
+        PeerEvent::SaveDeferred { slot } => format!("{}: a newer version waits for the game to end", line_of(slot)),
+        PeerEvent::SaveFailed { slot, error } if error.hint.is_empty() => {
+            format!("{}: {}", line_of(slot), error.message)
+        }
+        PeerEvent::SaveFailed { slot, error } => format!("{}: {} ({})", line_of(slot), error.message, error.hint),
+        PeerEvent::SavePruned { slot, versions } => {
+            format!("{}: {} removed, as its retention says", line_of(slot), count(*versions, "old version"))
+        }
+        _ => return None,
+    })
+}
+
+fn line_of(slot: &SlotOf) -> String {
+    format!("save {} {}", slot.game, slot.slot)
 }
