@@ -18,8 +18,7 @@ use crate::table::{
 };
 
 mod replication;
-
-pub use replication::{SharedCommit, StateCommit};
+mod saves;
 
 /// How long a call waits for another connection to the same file.
 const BUSY_AFTER: Duration = Duration::from_secs(5);

@@ -4,17 +4,18 @@
 
 use std::path::PathBuf;
 
+use bonfire_engine::record::Record;
 use bonfire_engine::replication::Life;
 use bonfire_engine::replication::clock::{Clock, ClockMark};
 use bonfire_engine::replication::log::SharedLog;
 use bonfire_engine::replication::model::{Device, Slot, slot_id};
 use bonfire_engine::replication::replica::{Replica, Written};
-use bonfire_engine::replication::state::StateBoard;
+use bonfire_engine::replication::state::{StateBoard, StateKey};
 use bonfire_engine::report::ErrorClass;
 use bonfire_engine::time::UnixMillis;
-use bonfire_proto::message_sync::{RecordData, SharedEntry};
+use bonfire_proto::message_sync::{RecordData, SharedEntry, StateMark, StateRecord, Watermark};
 use bonfire_proto::{DeviceEpoch, GameId, LibraryEpoch, PeerId, PlayerId, SlotName};
-use bonfire_store::{APPLICATION_ID, SCHEMA_VERSION, SharedCommit, StateCommit, Store, StoreError};
+use bonfire_store::{APPLICATION_ID, SCHEMA_VERSION, Store, StoreError};
 use rusqlite::Connection;
 use uuid::Uuid;
 
@@ -52,8 +53,9 @@ fn written(store: &mut Store) -> (Replica, Clock) {
 }
 
 fn keep(store: &mut Store, written: Written) {
-    let commit = SharedCommit { mark: written.mark, entries: &[written.entry], ..SharedCommit::default() };
-    store.commit_shared(player(7), &commit).unwrap();
+    let mut records = vec![shared(&[written.entry], &[], &[])];
+    records.extend(written.mark.map(Record::Clock));
+    store.record(&records).unwrap();
 }
 
 fn entries(store: &mut Store) -> Vec<SharedEntry> {
@@ -61,7 +63,15 @@ fn entries(store: &mut Store) -> Vec<SharedEntry> {
 }
 
 fn commit(store: &mut Store, entries: &[SharedEntry]) -> Result<(), StoreError> {
-    store.commit_shared(player(7), &SharedCommit { entries, ..SharedCommit::default() })
+    store.record(&[shared(entries, &[], &[])])
+}
+
+fn shared(entries: &[SharedEntry], floors: &[Watermark], acks: &[(Life, Watermark)]) -> Record {
+    Record::Shared { player: player(7), entries: entries.to_vec(), floors: floors.to_vec(), acks: acks.to_vec() }
+}
+
+fn state(gone: Vec<StateKey>, put: Vec<StateRecord>, marks: Vec<StateMark>, removed: Vec<PeerId>) -> Record {
+    Record::State { player: player(7), gone, put, marks, removed }
 }
 
 #[test]
@@ -72,7 +82,7 @@ fn a_new_database_begins_a_life_of_its_device_and_keeps_it() {
     let other = Store::in_memory(LibraryEpoch(Uuid::from_u128(6))).unwrap().device_epoch().unwrap();
     assert_ne!(first, other);
     let renewed = DeviceEpoch(Uuid::from_u128(9));
-    open(&dir).renew_device_epoch(renewed).unwrap();
+    open(&dir).record(&[Record::Epoch(renewed)]).unwrap();
     assert_eq!(open(&dir).device_epoch().unwrap(), renewed);
 }
 
@@ -114,7 +124,7 @@ fn a_log_comes_back_as_it_was_and_players_do_not_see_each_other() {
     let mut store = open(&dir);
     let (replica, clock) = written(&mut store);
     let acks = [(Life { device: peer(2), epoch: DeviceEpoch(Uuid::from_u128(2)) }, replica.watermarks()[0])];
-    store.commit_shared(player(7), &SharedCommit { acks: &acks, ..SharedCommit::default() }).unwrap();
+    store.record(&[shared(&[], &[], &acks)]).unwrap();
     let mut log = replica.log().clone();
     log.ack(acks[0].0, acks[0].1).unwrap();
     drop(store);
@@ -136,11 +146,10 @@ fn the_clock_acks_and_floors_never_go_back() {
     let (from, line) = (Life { device: peer(2), epoch: DeviceEpoch(Uuid::from_u128(2)) }, peer(3));
     let mark = |seq| Life { device: line, ..from }.at(seq);
     for (n, seq) in [(50, 5), (40, 4), (60, 6), (10, 1)] {
-        let (acks, floors) = ([(from, mark(seq))], [mark(seq)]);
-        let commit = SharedCommit { mark: Some(ClockMark(n)), floors: &floors, acks: &acks, ..SharedCommit::default() };
-        store.commit_shared(player(7), &commit).unwrap();
+        let said = shared(&[], &[mark(seq)], &[(from, mark(seq))]);
+        store.record(&[Record::Clock(ClockMark(n)), said]).unwrap();
     }
-    store.raise_clock(ClockMark(55)).unwrap();
+    store.record(&[Record::Clock(ClockMark(55))]).unwrap();
     assert_eq!(store.clock_mark().unwrap(), ClockMark(60));
     let log = store.shared_log(player(7), peer(1)).unwrap();
     assert_eq!(log.watermarks(), [mark(6)]);
@@ -175,27 +184,23 @@ fn device_owned_state_comes_back_as_it_was_and_goes_with_its_owner() {
     let data = |n: u64| Some(RecordData::from_iter([("n".to_owned(), n.into())]));
     for n in 0..3 {
         let said = mine.publish("slot_head", Uuid::from_u128(u128::from(n % 2)), data(n), NOW).unwrap().unwrap();
-        let commit = StateCommit { put: &said.put, marks: &said.marks, ..StateCommit::default() };
-        store.commit_state(player(7), &commit).unwrap();
+        store.record(&[state(said.gone, said.put, said.marks, vec![])]).unwrap();
         theirs.publish("of_the_future", Uuid::from_u128(1), data(n), NOW).unwrap();
         theirs.publish("of_the_future", Uuid::from_u128(1), None, NOW).unwrap();
         let records: Vec<_> = theirs.records().cloned().collect();
         let heard = mine.receive(records, &theirs.marks(), &[peer(2)].into(), NOW);
-        let commit = StateCommit { put: &heard.put, gone: &heard.gone, marks: &heard.marks, ..StateCommit::default() };
-        store.commit_state(player(7), &commit).unwrap();
+        store.record(&[state(heard.gone, heard.put, heard.marks, vec![])]).unwrap();
     }
     drop(store);
     let mut store = open(&dir);
     assert_eq!(store.state_board(player(7), peer(1)).unwrap(), mine);
     assert_eq!(store.state_board(player(8), peer(1)).unwrap(), StateBoard::new(peer(1), epoch));
     let gone = mine.retain(&[].into());
-    let commit = StateCommit { gone: &gone, removed: &[peer(2)], ..StateCommit::default() };
-    store.commit_state(player(7), &commit).unwrap();
+    store.record(&[state(gone.clone(), vec![], vec![], vec![peer(2)])]).unwrap();
     assert_eq!(store.state_board(player(7), peer(1)).unwrap(), mine);
-    let huge: Vec<_> =
-        mine.records().map(|r| bonfire_proto::message_sync::StateRecord { version: 0, ..r.clone() }).collect();
-    let commit = StateCommit { gone: &gone, put: &huge, ..StateCommit::default() };
-    assert!(matches!(store.commit_state(player(7), &commit), Err(StoreError::BadValue { .. })));
+    let huge = mine.records().map(|r| StateRecord { version: 0, ..r.clone() }).collect();
+    let refused = store.record(&[state(gone, huge, vec![], vec![])]);
+    assert!(matches!(refused, Err(StoreError::BadValue { .. })));
     assert_eq!(store.state_board(player(7), peer(1)).unwrap(), mine);
 }
 
@@ -224,8 +229,7 @@ fn a_damaged_row_is_damage_and_not_an_empty_result() {
         written(&mut store);
         let mut board = store.state_board(player(7), peer(1)).unwrap();
         let said = board.publish("slot_head", Uuid::nil(), Some(RecordData::new()), NOW).unwrap().unwrap();
-        let commit = StateCommit { put: &said.put, marks: &said.marks, ..StateCommit::default() };
-        store.commit_state(player(7), &commit).unwrap();
+        store.record(&[state(said.gone, said.put, said.marks, vec![])]).unwrap();
         assert!(Connection::open(at(&dir)).unwrap().execute(sql, []).unwrap() > 0, "{sql}");
         let log = store.shared_log(player(7), peer(1)).map(|_| ());
         let e = log.and_then(|()| store.state_board(player(7), peer(1)).map(|_| ())).unwrap_err();
