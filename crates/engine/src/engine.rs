@@ -86,6 +86,8 @@ pub struct Engine {
     pub(crate) desk: Desk,
     /// The wall clock as it was last told.
     pub(crate) wall: UnixMillis,
+    /// The time of the input that is taken in.
+    pub(crate) now: Instant,
 }
 
 impl Engine {
@@ -124,6 +126,7 @@ impl Engine {
             players,
             desk,
             wall: UnixMillis(0),
+            now,
         };
         // What lies there unfinished is shown from the first.
         engine.show();
@@ -143,11 +146,13 @@ impl Engine {
     /// Takes in one input. The effects are to be carried out in order; `Persist` is durable before any later one runs.
     pub fn handle(&mut self, now: Instant, input: Input) -> Vec<Effect> {
         let mut fx = Vec::new();
+        self.now = now;
         match input {
             Input::Command(id, command) => self.command(now, id, command, &mut fx),
             Input::Listening(addr) => {
                 self.listen = Some(addr);
                 self.read_catalog(&mut fx);
+                self.begin_saves(now, &mut fx);
             }
             Input::Discovery(Discovered::Works) => self.problem_solved("discovery_failed"),
             Input::Discovery(seen) => {
@@ -185,6 +190,7 @@ impl Engine {
             self.full_scan_at.map(|at| (at, "full scan")),
             self.quiet.next_deadline(|g| !self.gate.is_waiting_for(g)).map(|at| (at, "a folder at rest")),
             self.peers.next_deadline(),
+            self.desk.next_deadline(),
         ]
         .into_iter()
         .flatten()
@@ -227,7 +233,7 @@ impl Engine {
             }
             Command::Library(command) => self.catalog_command(id, command, fx),
             Command::Transfers(command) => self.transfer_command(now, id, command, fx),
-            Command::Saves(command) => self.saves_command(now, id, command, fx),
+            Command::Saves(command) => self.saves_command(id, command, fx),
             Command::Devices(command) => self.devices_command(now, id, command, fx),
             Command::Peer(NodeCommand::AddPeer { addr }) => {
                 let added = self.peers.add_static(now, addr).map(|()| Reply::Done);
@@ -261,6 +267,7 @@ impl Engine {
     fn peers_changed(&mut self, changes: &[PeersChange], fx: &mut Vec<Effect>) {
         let mut offers_changed = false;
         for change in changes {
+            self.players_hear(change, fx);
             match change {
                 PeersChange::Appeared(peer) => {
                     offers_changed = true;
@@ -277,8 +284,7 @@ impl Engine {
                     offers_changed = true;
                     self.summarise_to(peer, fx);
                 }
-                PeersChange::Said(peer, message) => self.said(*peer, message, fx),
-                PeersChange::Answered(peer, request, answer) => self.answered(*peer, request, answer, fx),
+                PeersChange::Said(..) | PeersChange::Answered(..) => {}
                 PeersChange::Moved(peer) => {
                     let addr = self.peers.get(peer).and_then(|p| p.addr).map(|a| a.to_string()).unwrap_or_default();
                     fx.push(Effect::Emit(PeerEvent::PeerMoved { peer: *peer, addr }));
@@ -534,6 +540,7 @@ impl Engine {
         let changes = self.peers.due(now, &mine, fx);
         self.peers_changed(&changes, fx);
         self.hash_next(fx);
+        self.due_saves(now, fx);
     }
 
     fn push_library(&mut self, fx: &mut Vec<Effect>) {

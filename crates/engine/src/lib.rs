@@ -8,6 +8,7 @@ pub mod budget;
 mod catalog;
 pub mod catalog_file;
 pub mod command;
+mod devices;
 pub mod engine;
 pub mod entropy;
 pub mod event;

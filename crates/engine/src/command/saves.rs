@@ -27,7 +27,7 @@ pub struct RootSpec {
     pub label: Option<String>,
     /// Absolute path of a folder, or of one file.
     pub path: String,
-    /// Whether it is one file, which need not be there yet. What is there decides when it is absent.
+    /// Whether it is one file, which need not be there yet; a folder when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub is_file: Option<bool>,
     /// Patterns of what belongs to it beneath the folder; all of it when empty.

@@ -83,6 +83,8 @@ pub struct Device {
     pub mac: Option<String>,
     /// Name of the machine.
     pub hostname: Option<String>,
+    /// A hash of the system's id of the installation, for the fingerprint.
+    pub machine_id: Option<Digest>,
     /// The whole hash of its key, as pinned when it was paired.
     pub key_hash: Option<Digest>,
     /// As what it was paired; `None` for a word of a later version, which stands for the least.
@@ -104,6 +106,7 @@ impl Default for Device {
             address: None,
             mac: None,
             hostname: None,
+            machine_id: None,
             key_hash: None,
             role: None,
             sync_mode: SyncMode::default(),
@@ -358,5 +361,24 @@ impl Model for SlotHead {
     const TYPE: &'static str = "slot_head";
     fn checked(self) -> Option<Self> {
         (self.have.len() <= HAVE_MAX).then_some(self)
+    }
+}
+
+/// That a device is there: device-owned state, said anew at each of its starts, so that the others know that it has said
+/// everything it has to say. The record's id: the device's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Presence {
+    /// When it started, in milliseconds since 1970-01-01 UTC by its clock.
+    #[serde(default)]
+    pub started_at: u64,
+    /// The program that speaks for it, and its version; at most 128 bytes.
+    #[serde(default)]
+    pub client: String,
+}
+
+impl Model for Presence {
+    const TYPE: &'static str = "presence";
+    fn checked(self) -> Option<Self> {
+        Some(Self { client: text::clean(&self.client), ..self })
     }
 }

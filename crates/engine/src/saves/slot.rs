@@ -37,8 +37,12 @@ pub struct Slot {
     told: BTreeMap<PeerId, BTreeSet<SnapshotId>>,
     /// Snapshots all of whose objects are here.
     whole: BTreeSet<SnapshotId>,
+    /// Snapshots that were pruned here: not fetched again as history.
+    let_go: BTreeSet<SnapshotId>,
     /// Snapshots that nobody who was asked has.
     nowhere: BTreeSet<SnapshotId>,
+    /// Whether everyone who could have a snapshot can be asked: only then `nowhere` says that it is lost.
+    is_everyone_here: bool,
     fetching: BTreeSet<SnapshotId>,
     seen: Option<Look>,
     is_stale: bool,
@@ -64,7 +68,9 @@ impl Slot {
             record,
             told: BTreeMap::new(),
             whole: BTreeSet::new(),
+            let_go: BTreeSet::new(),
             nowhere: BTreeSet::new(),
+            is_everyone_here: true,
             fetching: BTreeSet::new(),
             seen: None,
             is_stale: true,
@@ -103,6 +109,36 @@ impl Slot {
     #[must_use]
     pub fn have(&self) -> BTreeSet<SnapshotId> {
         self.lineage.maximal(&self.whole)
+    }
+
+    /// Snapshots all of whose objects are here.
+    #[must_use]
+    pub fn whole(&self) -> &BTreeSet<SnapshotId> {
+        &self.whole
+    }
+
+    /// Whether a piece of disk work is under way.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.busy.is_some()
+    }
+
+    /// Whether the game runs here, as it was last said.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.is_running
+    }
+
+    /// Whether nothing is under way, fetched or to be looked at: what `standing` says is the last word for now.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.busy.is_none() && self.fetching.is_empty() && (!self.is_stale || self.record.is_untracked)
+    }
+
+    /// Whether the player's wish waits to be carried out.
+    #[must_use]
+    pub fn has_wish(&self) -> bool {
+        self.wish.is_some()
     }
 
     /// All heads there are, as far as is known here.
@@ -166,6 +202,33 @@ impl Slot {
         }
         // Whoever has something new may have what nobody had before.
         self.nowhere.clear();
+    }
+
+    /// Others can be asked than before; `is_everyone` when that is every device of the player.
+    pub fn sources_changed(&mut self, is_everyone: bool) {
+        self.is_everyone_here = is_everyone;
+        self.nowhere.clear();
+    }
+
+    /// These were removed from the store, because nothing needs them: they are fetched again only for a wish.
+    pub fn pruned(&mut self, ids: impl IntoIterator<Item = SnapshotId>) {
+        for id in ids {
+            self.whole.remove(&id);
+            self.let_go.insert(id);
+        }
+    }
+
+    /// These are in the store no more, and are missed.
+    pub fn lost(&mut self, ids: impl IntoIterator<Item = SnapshotId>) {
+        for id in ids {
+            self.whole.remove(&id);
+        }
+    }
+
+    /// The disk is this slot's from here on, and holds this snapshot. Nothing may be under way.
+    pub fn place(&mut self, base: Option<SnapshotId>) {
+        self.record.base = base;
+        (self.seen, self.decision, self.is_stale) = (None, None, true);
     }
 
     /// Something changed in the folders of the save, or a look that was put off is due.
@@ -323,6 +386,9 @@ impl Slot {
     fn take_in(&mut self, node: Node, is_whole: bool) {
         if is_whole {
             self.whole.insert(node.id);
+        }
+        if is_whole {
+            self.let_go.remove(&node.id);
         }
         self.nowhere.remove(&node.id);
         self.lineage.insert(node);

@@ -305,7 +305,17 @@ impl Desk {
         let me = peer(me);
         let rev = rows.iter().map(|r| r.changed_rev).max().unwrap_or(0);
         let library = StoredLibrary { epoch: epoch(1), rev, floor_rev: 0, rows, removed: Vec::new() };
-        let setup = Setup { me, name: "here".to_owned(), library, resumable, static_peers };
+        let setup = Setup {
+            me,
+            name: "here".to_owned(),
+            library,
+            resumable,
+            static_peers,
+            key_hash: bonfire_proto::Digest([1; 32]),
+            seed: [7; 32],
+            about: bonfire_engine::players::About::default(),
+            stored: bonfire_engine::record::Stored::default(),
+        };
         Self {
             engine: Engine::new(Instant(0), setup),
             now: 0,
@@ -580,7 +590,14 @@ impl Desk {
         dial: Option<DialId>,
     ) -> (ConnId, Batch) {
         let conn = self.conn();
-        let batch = self.give(Input::Conn(ConnInput::Arrived { conn, proven, dial, hello, remote }));
+        let batch = self.give(Input::Conn(ConnInput::Arrived {
+            conn,
+            proven,
+            key_hash: bonfire_proto::Digest([2; 32]),
+            dial,
+            hello,
+            remote,
+        }));
         (conn, batch)
     }
 

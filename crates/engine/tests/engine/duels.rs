@@ -118,7 +118,14 @@ impl Duel {
                 let conn = self.desks[end].conn();
                 self.cables[n].ends[end] = Some(conn);
                 let dial = (dialler == end).then_some(dial);
-                Input::Conn(ConnInput::Arrived { conn, proven: other, dial, hello, remote })
+                Input::Conn(ConnInput::Arrived {
+                    conn,
+                    proven: other,
+                    key_hash: bonfire_proto::Digest([2; 32]),
+                    dial,
+                    hello,
+                    remote,
+                })
             }
             (Wire::Control(message), Some(conn)) => Input::Conn(ConnInput::Message(conn, message)),
             (Wire::Closed(code), Some(conn)) => Input::Conn(ConnInput::Closed(conn, code.text().to_owned())),

@@ -239,7 +239,14 @@ impl Run {
         }
         let conn = self.desk.conn();
         self.conns.push((conn, who));
-        self.give(Input::Conn(ConnInput::Arrived { conn, proven, dial, hello, remote: other.addr }));
+        self.give(Input::Conn(ConnInput::Arrived {
+            conn,
+            proven,
+            key_hash: bonfire_proto::Digest([2; 32]),
+            dial,
+            hello,
+            remote: other.addr,
+        }));
     }
 
     fn answer_fetch(&mut self) {

@@ -128,7 +128,8 @@ impl Slot {
         }
         let named = self.told.values().flatten().copied().filter(|id| self.lineage.get(id).is_none());
         let missing: Vec<SnapshotId> = named.chain(self.lineage.missing()).collect();
-        let known = self.lineage.newest_first().into_iter().map(|n| n.id).filter(|id| !self.whole.contains(id));
+        let wanted = |id: &SnapshotId| !self.whole.contains(id) && !self.let_go.contains(id);
+        let known = self.lineage.newest_first().into_iter().map(|n| n.id).filter(wanted);
         let wanted = missing.into_iter().chain(known).filter(|id| !self.nowhere.contains(id)).take(HISTORY_BATCH);
         let wanted = wanted.collect();
         self.fetch(wanted)
@@ -210,7 +211,7 @@ impl Slot {
             ids.remove(&base);
         }
         let missing = self.lineage.missing();
-        let is_hopeless = missing.iter().all(|id| self.nowhere.contains(id));
+        let is_hopeless = self.is_everyone_here && missing.iter().all(|id| self.nowhere.contains(id));
         let other = |id: SnapshotId| {
             let node = self.lineage.get(&id);
             let relation = self.record.base.map_or(Relation::Unknown, |base| self.lineage.relation(base, id));
