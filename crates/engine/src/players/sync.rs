@@ -176,6 +176,7 @@ impl Players {
     /// As `appeared`, for one player: a device that is connected already has become one of the player's.
     pub(crate) fn link(&mut self, player: PlayerId, who: Proven, conn: ConnId, fx: &mut Vec<Effect>) -> News {
         let is_device = self.roster.member(who, player).is_some_and(|m| !m.removed) && who.peer != self.me.peer;
+        let is_device = is_device && self.is_member(player);
         let Some(p) = self.all.get_mut(&player) else { return News::default() };
         p.links.remove(&who.peer);
         if is_device {

@@ -153,6 +153,12 @@ impl Engine {
         said.collect()
     }
 
+    /// What this device said of itself last.
+    pub(super) fn own_head(&self, line: &Line) -> Option<SlotHead> {
+        let p = self.players.all.get(&line.player)?;
+        p.board.get(self.me, model::slot_id(&line.game_id, &line.slot))
+    }
+
     /// Makes durable what changed in a line's record.
     fn keep(&mut self, line: &Line, fx: &mut Vec<Effect>) {
         let Some(entry) = self.desk.get_mut(line) else { return };

@@ -62,7 +62,9 @@ impl Engine {
             }
         }
         for line in self.desk.all_lines() {
+            let told = self.own_head(&line);
             if let Some(entry) = self.desk.get_mut(&line) {
+                entry.told = told;
                 // Nobody can be asked yet.
                 entry.slot.sources_changed(false);
             }

@@ -87,6 +87,7 @@ impl Engine {
         };
         let Some(entry) = self.desk.get_mut(line) else { return };
         let making = entry.making.take();
+        entry.is_pruning = false;
         entry.slot.made(done);
         self.note_failure(now, line, failed);
         if let Some(node) = node {
@@ -183,7 +184,7 @@ impl Engine {
 
     fn pruned(&mut self, line: &Line, ids: Vec<SnapshotId>, error: Option<Report>, fx: &mut Vec<Effect>) {
         let Some(entry) = self.desk.get_mut(line) else { return };
-        // What failed once would fail at every turn; the next version asks anew.
+        // What failed would fail at every turn; it is asked for again with the next version.
         entry.is_pruning = error.is_some();
         entry.slot.pruned(ids.iter().copied());
         let lineage = entry.slot.lineage();

@@ -9,6 +9,7 @@ use bonfire_proto::message_pair::DeviceRole;
 use bonfire_proto::{PlayerId, SnapshotId};
 
 use super::SetKey;
+use crate::saves::slot::Slot;
 use crate::engine::Engine;
 use crate::replication::model::{self, SyncMode};
 use crate::saves::join::Line;
@@ -138,7 +139,7 @@ impl Engine {
             row: entry.and_then(|e| e.slot.row()),
             base: entry.and_then(|e| e.slot.record().base),
             heads: self.head_views(line),
-            sides: entry.map(|e| e.slot.sides().into_iter().collect()).unwrap_or_default(),
+            sides: entry.map(|e| sides(&e.slot, &heads)).unwrap_or_default(),
             stored: entry.map_or(0, |e| e.slot.whole().len() as u64),
             known: lineage.map_or(0, |l| l.len() as u64),
             held_by: devices.iter().filter(|d| d.holds).count() as u64,
@@ -205,4 +206,13 @@ impl Engine {
         let notes = p.replica.records().all::<model::Note>().map(|(_, note)| note);
         notes.filter(|n| n.game == line.game_id && n.slot == line.slot).map(|n| (n.snapshot, n.text)).collect()
     }
+}
+
+/// The sides of a conflict: beside what is on the disk; of a slot that is not on this disk, all that differ.
+fn sides(slot: &Slot, heads: &BTreeSet<SnapshotId>) -> Vec<SnapshotId> {
+    if !slot.record().is_untracked {
+        return slot.sides().into_iter().collect();
+    }
+    let contents: BTreeSet<_> = heads.iter().filter_map(|id| slot.lineage().get(id)).map(|n| n.content).collect();
+    if contents.len() > 1 { heads.iter().copied().collect() } else { Vec::new() }
 }
