@@ -611,9 +611,9 @@ impl Engine {
         let error = Report::new(
             ErrorClass::Environment,
             CODE,
-            format!("{} entries of the games folder cannot be games: {shown}", found.len()),
+            format!("{} entries of the games folder cannot be used: {shown}", found.len()),
         )
-        .hint("rename them: a game's folder needs a plain name that every system can store");
+        .hint("a game's folder needs a plain name that every system can store, and has to be readable");
         self.problem(None, error, fx);
     }
 }

@@ -146,7 +146,14 @@ impl Index {
             let facts = match self.read_game(&game, &mut read.walked) {
                 Ok(facts) => facts,
                 Err(error) if scope.is_some() => return Err(error),
-                Err(error) => self.unreadable(&game, &error),
+                Err(error) => {
+                    let known = self.unreadable(&game, &error);
+                    if known.is_none() {
+                        // Nothing is known of it that could be shown with the error: it must not pass for a game that is gone.
+                        read.problems.push(format!("{game}: {}", error.message));
+                    }
+                    known
+                }
             };
             read.games.insert(game, facts);
         }
