@@ -60,7 +60,7 @@ impl Engine {
                 None => return,
             },
             PeersChange::Answered(peer, request, answer) => match self.proven(*peer) {
-                Some((who, _)) => self.players.answered(who, request, answer.clone(), self.wall, fx),
+                Some((who, _)) => self.players.answered(who, request, answer.clone(), (self.now, self.wall), fx),
                 None => return,
             },
             PeersChange::Moved(_) | PeersChange::Refused(..) | PeersChange::Library { .. } => return,

@@ -191,6 +191,7 @@ impl Engine {
             self.quiet.next_deadline(|g| !self.gate.is_waiting_for(g)).map(|at| (at, "a folder at rest")),
             self.peers.next_deadline(),
             self.desk.next_deadline(),
+            self.players.next_deadline(),
         ]
         .into_iter()
         .flatten()
@@ -540,6 +541,7 @@ impl Engine {
         let changes = self.peers.due(now, &mine, fx);
         self.peers_changed(&changes, fx);
         self.hash_next(fx);
+        self.players.due(now, fx);
         self.due_saves(now, fx);
     }
 

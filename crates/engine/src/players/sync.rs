@@ -4,6 +4,7 @@
 //! durable before it is told on. Knows nothing of saves beyond the records that name them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use bonfire_proto::limits::RECORDS_PER_PAGE;
 use bonfire_proto::message::{Control, ErrorMsg, Request, Response};
@@ -24,7 +25,7 @@ use crate::replication::registry::DEVICE;
 use crate::replication::state::{StateKey, StateQuery, StateReceipt};
 use crate::report::Report;
 use crate::saves::join::Line;
-use crate::time::UnixMillis;
+use crate::time::{Instant, UnixMillis};
 use crate::trust::gate::{RequestKind, gate, player_of};
 use crate::trust::{Scope, Standing};
 
@@ -34,7 +35,15 @@ pub(super) struct Asking {
     conn: ConnId,
     state: Question,
     shared: Question,
+    /// Questions of both kinds that failed in a row, and when they are asked again.
+    failed: Option<(Instant, u32)>,
 }
+
+/// First and longest wait before a question that failed is asked again.
+const ASK_AGAIN_MIN: Duration = Duration::from_secs(5);
+const ASK_AGAIN_MAX: Duration = Duration::from_secs(300);
+/// How often a question that fails is asked over one connection: one that is refused for good must not be asked for ever.
+const ASK_TIMES: u32 = 8;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Question {
@@ -180,7 +189,7 @@ impl Players {
         let Some(p) = self.all.get_mut(&player) else { return News::default() };
         p.links.remove(&who.peer);
         if is_device {
-            p.links.insert(who.peer, Asking { conn, state: Question::Idle, shared: Question::Idle });
+            p.links.insert(who.peer, Asking { conn, state: Question::Idle, shared: Question::Idle, failed: None });
             p.ask_state(player, who.peer, fx);
             p.ask_shared(player, who.peer, fx);
         }
@@ -229,7 +238,7 @@ impl Players {
         who: Proven,
         request: &Request,
         answer: Result<Box<Response>, Report>,
-        wall: UnixMillis,
+        (now, wall): (Instant, UnixMillis),
         fx: &mut Vec<Effect>,
     ) -> News {
         let Some(player) = player_of(request) else { return News::default() };
@@ -242,6 +251,7 @@ impl Players {
         };
         let again = std::mem::replace(question, Question::Idle) == Question::Again;
         let mut more = again;
+        let times = asking.failed.take().map_or(0, |(_, times)| times);
         let news = match (request, answer.map(|a| *a)) {
             (Request::StateRequest(_), Ok(Response::StateResponse(page))) if page.player_id == player => {
                 let StateResponse { records, up_to, has_more, .. } = page;
@@ -253,8 +263,12 @@ impl Players {
                 more |= has_more && !entries.is_empty();
                 self.take_shared(who, player, entries, &floors, wall, fx)
             }
-            // Refused, broken or cut off: it is asked again when it is connected anew, or says something.
-            _ => return News::default(),
+            // Refused, busy, broken or cut off. It may not have heard yet that we are a device of the player.
+            _ => {
+                let wait = ASK_AGAIN_MIN.saturating_mul(2u32.saturating_pow(times.min(16))).min(ASK_AGAIN_MAX);
+                asking.failed = (times < ASK_TIMES).then_some((now + wait, times + 1));
+                return News::default();
+            }
         };
         if more && let Some(p) = self.all.get_mut(&player) {
             match request {
@@ -263,6 +277,27 @@ impl Players {
             }
         }
         news
+    }
+
+    /// When a question is asked again.
+    pub(crate) fn next_deadline(&self) -> Option<(Instant, &'static str)> {
+        let all = self.all.values().flat_map(|p| p.links.values());
+        all.filter_map(|a| a.failed).map(|(at, _)| (at, "ask a device again")).min()
+    }
+
+    /// Asks again what failed and is due.
+    pub(crate) fn due(&mut self, now: Instant, fx: &mut Vec<Effect>) {
+        for (player, p) in &mut self.all {
+            let due = |a: &Asking| a.failed.is_some_and(|(at, _)| at <= now);
+            let peers: Vec<PeerId> = p.links.iter().filter(|(_, a)| due(a)).map(|(peer, _)| *peer).collect();
+            for peer in peers {
+                if let Some((at, _)) = p.links.get_mut(&peer).and_then(|a| a.failed.as_mut()) {
+                    *at = Instant(u64::MAX);
+                }
+                p.ask_state(*player, peer, fx);
+                p.ask_shared(*player, peer, fx);
+            }
+        }
     }
 
     /// What is answered to a question about a player's devices, behind the gate.

@@ -9,11 +9,11 @@ use bonfire_proto::message_pair::DeviceRole;
 use bonfire_proto::{PlayerId, SnapshotId};
 
 use super::SetKey;
-use crate::saves::slot::Slot;
 use crate::engine::Engine;
 use crate::replication::model::{self, SyncMode};
 use crate::saves::join::Line;
 use crate::saves::lineage::{Node, Relation};
+use crate::saves::slot::Slot;
 use crate::saves::stale::shown;
 use crate::saves_view::{DeviceView, HeadView, PlayerView, SlotDeviceView, SlotView, VersionView};
 
