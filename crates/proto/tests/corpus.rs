@@ -9,6 +9,7 @@ use std::path::Path;
 
 use bonfire_proto::frame::{PREFIX_LEN, body_len, decode, encode};
 use bonfire_proto::message::Family;
+use bonfire_proto::message_pair::PairMessage;
 use bonfire_proto::{Control, ErrorCode, Request, Response};
 
 fn corpus() -> Vec<(String, Vec<u8>)> {
@@ -46,6 +47,7 @@ fn every_hostile_frame_is_refused_as_its_name_says() {
             "control" => outcome::<Control>(body),
             "request" => outcome::<Request>(body),
             "response" => outcome::<Response>(body),
+            "pair" => outcome::<PairMessage>(body),
             other => panic!("{file}: no family {other}"),
         };
         assert_eq!(found, expected, "{file}");
@@ -61,6 +63,7 @@ fn what_lies_around_a_hostile_frame_never_panics() {
         stable::<Control>(body);
         stable::<Request>(body);
         stable::<Response>(body);
+        stable::<PairMessage>(body);
         tried += 1;
     };
     for (_, body) in corpus() {

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use bonfire_proto::frame::{PREFIX_LEN, body_len, decode, encode};
 use bonfire_proto::message::Family;
+use bonfire_proto::message_pair::PairMessage;
 use bonfire_proto::{Control, Request, Response};
 
 fn folder(family: &str) -> PathBuf {
@@ -62,6 +63,11 @@ fn every_request_is_written_as_it_always_was() {
 #[test]
 fn every_response_is_written_as_it_always_was() {
     holds::<Response>("response", &samples::response());
+}
+
+#[test]
+fn every_message_of_a_pairing_is_written_as_it_always_was() {
+    holds::<PairMessage>("pair", &samples::pair());
 }
 
 #[test]

@@ -94,7 +94,7 @@ fn every_message_is_written_in_one_way() {
     let eleven = "11".repeat(32);
     let pake = "22".repeat(PAKE_LEN);
     let device_text = format!(
-        r#"{{"peer_id":"6feecc8c-16c5-851d-9feb-3eb5f77e2da7","key_hash":"{}","name":"deck","platform":"linux"}}"#,
+        r#"{{"peer_id":"6feecc8c-16c5-851d-9feb-3eb5f77e2da7","key_hash":"{}","device_epoch":"00000000-0000-0000-0000-000000000007","name":"deck","platform":"linux"}}"#,
         "07".repeat(32)
     );
     let token = Some(TokenName::new("K7P3").unwrap());

@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+mod pairing;
+mod players;
+
 use std::collections::BTreeSet;
 
 use bonfire_proto::message::{
@@ -9,6 +12,7 @@ use bonfire_proto::message::{
     Goodbye, Hello, LibraryDelta, LibraryDeltaMsg, LibrarySnapshot, LibrarySnapshotMsg, LibrarySummaryMsg, ManifestMsg,
     ManifestPage, Ping, Pong, ProbeBack, ProbeResult, Request, Response, Unchanged,
 };
+use bonfire_proto::message_pair::PairMessage;
 use bonfire_proto::{
     Availability, ContentHash, Digest, ErrorCode, GameId, GameSummary, LibraryEpoch, LibrarySummary, Manifest,
     ManifestFile, PeerId, RelPath,
@@ -106,7 +110,7 @@ pub(crate) fn control() -> Vec<(&'static str, Control)> {
         library_digest: bonfire_proto::game::library_digest(&games()),
         game_count: 2,
     };
-    vec![
+    let mut all = vec![
         ("hello", Control::Hello(hello())),
         ("hello_ack", Control::HelloAck(Hello { features: BTreeSet::new(), name: String::new(), ..hello() })),
         ("library_summary", Control::LibrarySummary(LibrarySummaryMsg { peer_id: peer(), summary })),
@@ -115,7 +119,9 @@ pub(crate) fn control() -> Vec<(&'static str, Control)> {
         ("pong", Control::Pong(Pong {})),
         ("goodbye", Control::Goodbye(Goodbye { peer_id: peer() })),
         ("error", Control::Error(ErrorMsg::new(ErrorCode::Unsupported, "unsupported type \"frobnicate\""))),
-    ]
+    ];
+    all.extend(players::control());
+    all
 }
 
 /// Every request.
@@ -123,7 +129,7 @@ pub(crate) fn request() -> Vec<(&'static str, Request)> {
     let manifest = manifest();
     let (game_id, manifest_hash) = (manifest.game_id.clone(), manifest.manifest_hash);
     let path = RelPath::new("data/pak0.eti").unwrap();
-    vec![
+    let mut all = vec![
         ("get_library_delta", Request::GetLibraryDelta(GetLibraryDelta { library_epoch: epoch(), from_rev: 6 })),
         ("get_library_snapshot", Request::GetLibrarySnapshot(GetLibrarySnapshot {})),
         ("get_game", Request::GetGame(GetGame { game_id: game_id.clone(), known_manifest_hash: None })),
@@ -137,7 +143,9 @@ pub(crate) fn request() -> Vec<(&'static str, Request)> {
         ),
         ("get_chunks", Request::GetChunks(GetChunks { game_id, manifest_hash, path, first: 1, count: 2 })),
         ("probe_back", Request::ProbeBack(ProbeBack { port: 47_800 })),
-    ]
+    ];
+    all.extend(players::request());
+    all
 }
 
 /// Every response.
@@ -157,7 +165,7 @@ pub(crate) fn response() -> Vec<(&'static str, Response)> {
         })
     };
     let unread = files.iter().map(|f| ManifestFile { blake3: None, ..f.clone() }).collect();
-    vec![
+    let mut all = vec![
         ("library_delta", Response::LibraryDelta(delta())),
         (
             "library_snapshot",
@@ -189,5 +197,12 @@ pub(crate) fn response() -> Vec<(&'static str, Response)> {
             }),
         ),
         ("error", Response::Error(refusal())),
-    ]
+    ];
+    all.extend(players::response());
+    all
+}
+
+/// Every message of a pairing.
+pub(crate) fn pair() -> Vec<(&'static str, PairMessage)> {
+    pairing::all()
 }

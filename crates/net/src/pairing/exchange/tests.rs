@@ -290,3 +290,42 @@ fn no_bytes_from_outside_make_any_state_panic_or_confirm() {
     }
     assert!(read > 2_000 && points > 500 && no_points > 500, "{read} read, {points} points, {no_points} none");
 }
+
+/// The example of `docs/formats/wire.md`, which other implementations are checked against.
+#[test]
+fn the_example_of_the_page_is_a_pairing_and_its_proofs_are_right() {
+    let b = binding();
+    let secret = Secret::Code(PairCode::parse("C7H-4PX").unwrap());
+    assert_eq!(secret.password(), b"code:C7H4PX");
+    let device = |seed, epoch: &str, name: &str, platform: &str| PairDevice {
+        device_epoch: epoch.parse().unwrap(),
+        name: name.into(),
+        platform: platform.into(),
+        ..device(seed)
+    };
+    let player = PairPlayer { player_id: "07070707-0707-0707-0707-070707070707".parse().unwrap(), name: "ann".into() };
+    let (t, start) = Typer::begin(b, &secret, PairPart::Joins, [1; 32]);
+    let (s, reply) = Shower::answer(b, &secret, PairPart::Invites, [2; 32], &start).unwrap();
+    let (t, typed) = t.reply(&reply).unwrap();
+    let (mut s, shown) = s.confirm(&typed).unwrap();
+    let mut t = t.confirm(&shown).unwrap();
+    let invite = s
+        .invite(player, DeviceRole::Personal, device(1, "e1e1e1e1-e1e1-e1e1-e1e1-e1e1e1e1e1e1", "attic", "linux"))
+        .unwrap();
+    t.invited(&invite).unwrap();
+    let accept = t.accept(device(2, "e2e2e2e2-e2e2-e2e2-e2e2-e2e2e2e2e2e2", "deck", "steamdeck")).unwrap();
+    s.accepted(&accept).unwrap();
+    let done = s.done().unwrap();
+    t.is_done(&done).unwrap();
+    for (message, golden) in [
+        (PairMessage::PairStart(start), include_str!("../../../../proto/tests/golden/pair/pair_start.json")),
+        (PairMessage::PairReply(reply), include_str!("../../../../proto/tests/golden/pair/pair_reply.json")),
+        (PairMessage::PairConfirm(typed), include_str!("../../../../proto/tests/golden/pair/pair_confirm.json")),
+        (PairMessage::PairConfirm(shown), include_str!("../../../../proto/tests/golden/pair/pair_confirm.shown.json")),
+        (PairMessage::PairInvite(invite), include_str!("../../../../proto/tests/golden/pair/pair_invite.json")),
+        (PairMessage::PairAccept(accept), include_str!("../../../../proto/tests/golden/pair/pair_accept.json")),
+        (PairMessage::PairDone(done), include_str!("../../../../proto/tests/golden/pair/pair_done.json")),
+    ] {
+        assert_eq!(decode::<PairMessage>(golden.trim_end().as_bytes()).unwrap(), message);
+    }
+}
