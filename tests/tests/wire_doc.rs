@@ -9,22 +9,35 @@ mod tree;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use syn::{Attribute, Expr, Fields, Item, ItemEnum, ItemStruct, Lit, Type};
+use syn::{Attribute, Expr, Field, Fields, Item, ItemEnum, ItemImpl, ItemStruct, Lit, Type};
 
 const PAGE: &str = "docs/formats/wire.md";
 const TEMPLATE: &str = "docs/formats/wire.template.md";
 const REWRITE: &str = "BLESS=1 cargo test -p bonfire-tests --test wire_doc";
 
-/// Structs and enums of `game.rs` that are parts of messages, in the order of the page.
-const PARTS: &[&str] = &[
-    "LibrarySummary",
-    "LibraryDelta",
-    "LibrarySnapshot",
-    "GameSummary",
-    "Availability",
-    "ManifestPage",
-    "ManifestFile",
+/// Structs and enums that are parts of messages, by the place on the page that tells of them, in its order.
+const PARTS: &[(&str, &[&str])] = &[
+    (
+        "parts",
+        &[
+            "LibrarySummary",
+            "LibraryDelta",
+            "LibrarySnapshot",
+            "GameSummary",
+            "Availability",
+            "ManifestPage",
+            "ManifestFile",
+        ],
+    ),
+    ("player_parts", &["SharedEntry", "ChangeType", "Watermark", "StateRecord", "StateMark"]),
+    ("record_parts", &["Retention", "SyncMode", "Choice"]),
+    ("snapshot_parts", &["Snapshot", "SnapshotKind", "SaveEntry", "ObjectRef"]),
+    ("pair_parts", &["PairDevice", "PairPlayer", "PairPart", "DeviceRole", "PairRefusal"]),
 ];
+
+/// Families of messages, with the folder of their examples.
+const FAMILIES: &[(&str, &str)] =
+    &[("Control", "control"), ("Request", "request"), ("Response", "response"), ("PairMessage", "pair")];
 
 #[test]
 fn the_page_says_what_the_types_say() {
@@ -44,13 +57,13 @@ fn the_page_says_what_the_types_say() {
 fn every_message_field_limit_and_code_is_on_the_page() {
     let types = Types::read();
     let page = generate(&types);
-    for (family, name) in [("Control", "control"), ("Request", "request"), ("Response", "response")] {
-        for variant in &types.enums[family].variants {
+    for (family, name) in FAMILIES {
+        for variant in &types.enums[*family].variants {
             let kind = snake(&variant.ident.to_string());
             assert!(page.contains(&format!("### `{kind}`")), "no section for {kind}");
             let example = tree::read(&format!("crates/proto/tests/golden/{name}/{kind}.json"));
             assert!(page.contains(example.trim_end()), "no example of {kind}");
-            for field in &types.structs[&payload(&variant.fields)].fields {
+            for field in types.fields(&payload(&variant.fields)) {
                 assert!(page.contains(&format!("| `{}` |", field.ident.as_ref().unwrap())));
             }
         }
@@ -59,6 +72,19 @@ fn every_message_field_limit_and_code_is_on_the_page() {
         assert!(page.contains(&format!("`{}`", name.0)), "{} is not on the page", name.0);
     }
     assert!(!page.contains("<!-- generated"), "a part of the template was not filled in");
+}
+
+#[test]
+fn every_kind_of_record_is_on_the_page() {
+    let types = Types::read();
+    let page = generate(&types);
+    assert!(types.kinds.len() >= 8, "{:?}", types.kinds);
+    for (kind, model) in &types.kinds {
+        assert!(page.contains(&format!("**`{kind}`**")), "no place for {kind}");
+        for field in types.fields(model) {
+            assert!(page.contains(&format!("| `{}` |", field.ident.as_ref().unwrap())));
+        }
+    }
 }
 
 #[test]
@@ -91,10 +117,20 @@ fn notices_a_field_that_the_page_does_not_have() {
     assert!(after.contains("| `reason` | text, may be absent | Why. |"), "{after}");
 }
 
+#[test]
+fn shows_the_fields_of_a_flattened_part_in_the_place_where_they_are() {
+    let page = generate(&Types::read());
+    let section = page.split("### `shared_change`\n").nth(1).unwrap().split("\n### ").next().unwrap();
+    assert!(section.contains("| `player_id` |") && section.contains("| `hlc` |"), "{section}");
+    assert!(!section.contains("| `entry` |"), "{section}");
+}
+
 /// What the sources of `bonfire-proto` define.
 struct Types {
     structs: BTreeMap<String, ItemStruct>,
     enums: BTreeMap<String, ItemEnum>,
+    /// Kinds of records, each with the struct that reads it.
+    kinds: Vec<(String, String)>,
     /// Name, value, meaning.
     limits: Vec<(String, String, String)>,
     reserved: Vec<String>,
@@ -106,17 +142,30 @@ impl Types {
         let mut types = Self {
             structs: BTreeMap::new(),
             enums: BTreeMap::new(),
+            kinds: Vec::new(),
             limits: Vec::new(),
             reserved: Vec::new(),
             closes: tree::read("crates/proto/src/close.rs"),
         };
-        for file in ["chunk", "limits", "message", "game", "error_code"] {
-            let parsed = syn::parse_file(&tree::read(&format!("crates/proto/src/{file}.rs"))).unwrap();
-            for item in parsed.items {
-                types.take(file, item);
-            }
+        for file in
+            ["chunk", "limits", "message", "message_sync", "message_save", "message_pair", "game", "save", "error_code"]
+        {
+            types.take_all(file, &format!("crates/proto/src/{file}.rs"));
         }
+        types.take_all("model", "crates/engine/src/replication/model.rs");
         types
+    }
+
+    fn take_all(&mut self, name: &str, path: &str) {
+        for item in syn::parse_file(&tree::read(path)).unwrap().items {
+            self.take(name, item);
+        }
+    }
+
+    /// The fields of a struct as they stand in JSON: those of a flattened part in its place.
+    fn fields(&self, name: &str) -> Vec<&Field> {
+        let all = self.structs[name].fields.iter();
+        all.flat_map(|f| if is_flattened(f) { self.fields(&plain(&f.ty)) } else { vec![f] }).collect()
     }
 
     fn take(&mut self, file: &str, item: Item) {
@@ -127,6 +176,7 @@ impl Types {
             Item::Enum(e) => {
                 self.enums.insert(e.ident.to_string(), e);
             }
+            Item::Impl(i) if file == "model" => self.kinds.extend(kind_of(&i)),
             Item::Const(c) if c.ident == "RESERVED_ROOT_NAMES" => self.reserved = texts(&c.expr),
             Item::Const(c) if matches!(file, "chunk" | "limits") => {
                 self.limits.push((c.ident.to_string(), value(&c.expr), doc(&c.attrs)));
@@ -138,16 +188,23 @@ impl Types {
 
 fn generate(types: &Types) -> String {
     let mut page = tree::read(TEMPLATE);
-    for (name, text) in [
-        ("control", messages(types, "Control", "control")),
-        ("request", messages(types, "Request", "request")),
-        ("response", messages(types, "Response", "response")),
-        ("parts", PARTS.iter().map(|p| part(types, p)).collect::<Vec<_>>().join("\n\n")),
+    let mut places: Vec<(&str, String)> =
+        FAMILIES.iter().map(|(family, folder)| (*folder, messages(types, family, folder))).collect();
+    for (name, parts) in PARTS {
+        places.push((name, parts.iter().map(|p| part(types, p)).collect::<Vec<_>>().join("\n\n")));
+    }
+    places.extend([
+        (
+            "records",
+            types.kinds.iter().map(|(kind, model)| record(types, kind, model)).collect::<Vec<_>>().join("\n\n"),
+        ),
+        ("snapshot", tree::read("crates/proto/tests/golden/snapshot.json").trim_end().to_owned()),
         ("reserved", types.reserved.iter().map(|r| format!("`{r}`")).collect::<Vec<_>>().join(", ")),
         ("limits", limits(types)),
         ("errors", variants(&types.enums["ErrorCode"], "code")),
         ("closes", closes(&types.closes)),
-    ] {
+    ]);
+    for (name, text) in places {
         let marker = format!("<!-- generated: {name} -->");
         assert_eq!(page.matches(&marker).count(), 1, "{TEMPLATE} has no single place for {name}");
         page = page.replace(&marker, &text);
@@ -160,10 +217,10 @@ fn messages(types: &Types, family: &str, folder: &str) -> String {
     for variant in &types.enums[family].variants {
         let kind = snake(&variant.ident.to_string());
         let payload = &types.structs[&payload(&variant.fields)];
-        let heading = if folder == "response" && types.has_control(&kind) {
-            format!("`{kind}` as an answer")
-        } else {
-            format!("`{kind}`")
+        let heading = match folder {
+            "response" if types.has_control(&kind) => format!("`{kind}` as an answer"),
+            "pair" if types.has_control(&kind) => format!("`{kind}` in a pairing"),
+            _ => format!("`{kind}`"),
         };
         // What a shared struct says of itself is about the first message that carries it.
         let own = first_of.insert(payload.ident.to_string());
@@ -171,7 +228,7 @@ fn messages(types: &Types, family: &str, folder: &str) -> String {
         let about = about.trim();
         let mut section = format!("### {heading}\n\n{about}\n\n");
         if !payload.fields.is_empty() {
-            section.push_str(&fields(&payload.fields));
+            section.push_str(&fields(&types.fields(&payload.ident.to_string())));
             section.push('\n');
         }
         for example in examples(folder, &kind) {
@@ -200,13 +257,19 @@ fn examples(folder: &str, kind: &str) -> Vec<String> {
 
 fn part(types: &Types, name: &str) -> String {
     if let Some(s) = types.structs.get(name) {
-        return format!("### `{name}`\n\n{}\n\n{}", doc(&s.attrs), fields(&s.fields).trim_end());
+        return format!("### `{name}`\n\n{}\n\n{}", doc(&s.attrs), fields(&types.fields(name)).trim_end());
     }
     let e = &types.enums[name];
     format!("### `{name}`\n\n{} Text, one of:\n\n{}", doc(&e.attrs), variants(e, "value"))
 }
 
-fn fields(fields: &Fields) -> String {
+/// A kind of record.
+fn record(types: &Types, kind: &str, model: &str) -> String {
+    let about = doc(&types.structs[model].attrs);
+    format!("**`{kind}`**: {about}\n\n{}", fields(&types.fields(model)).trim_end())
+}
+
+fn fields(fields: &[&Field]) -> String {
     let mut out = String::from("| field | type | |\n|---|---|---|\n");
     for f in fields {
         let name = f.ident.as_ref().unwrap();
@@ -230,18 +293,24 @@ fn rendered(ty: &Type) -> String {
         "u16" => "integer, 16 bits".to_owned(),
         "u32" => "integer, 32 bits".to_owned(),
         "u64" => "integer, 64 bits".to_owned(),
+        "i64" => "integer, 64 bits, may be negative".to_owned(),
         "bool" => "true or false".to_owned(),
         "String" => "text".to_owned(),
         "PeerId" => "UUID (see [identity](#identity))".to_owned(),
-        "LibraryEpoch" => "UUID".to_owned(),
-        "Digest" | "ManifestHash" | "ContentHash" => "64 lower-case hex digits".to_owned(),
+        "LibraryEpoch" | "DeviceEpoch" | "PlayerId" | "Uuid" => "UUID".to_owned(),
+        "Digest" | "ManifestHash" | "ContentHash" | "SnapshotId" | "SaveHash" => "64 lower-case hex digits".to_owned(),
+        "PakeMessage" => "66 lower-case hex digits".to_owned(),
+        "TokenName" => "4 digits and upper-case letters".to_owned(),
+        "Hlc" => "[time](#times)".to_owned(),
+        "RecordData" => "[object](#records)".to_owned(),
+        "SlotName" => "[slot name](#snapshots-and-objects)".to_owned(),
         "GameId" => "[game id](#paths)".to_owned(),
         "RelPath" => "[path](#paths)".to_owned(),
         "ErrorCode" => "[error code](#error-codes)".to_owned(),
         "Option" => format!("{}, may be absent", inner()),
         "Vec" => format!("list of {}", inner()),
         "BTreeSet" => format!("list of {}, no duplicates", inner()),
-        part if PARTS.contains(&part) => format!("[`{part}`](#{})", part.to_lowercase()),
+        part if PARTS.iter().any(|(_, parts)| parts.contains(&part)) => format!("[`{part}`](#{})", part.to_lowercase()),
         other => panic!("say in wire_doc.rs how {other} looks on the wire"),
     }
 }
@@ -281,12 +350,42 @@ fn closes(source: &str) -> String {
 /// The struct that a message of one unnamed field carries.
 fn payload(fields: &Fields) -> String {
     match fields {
-        Fields::Unnamed(f) if f.unnamed.len() == 1 => match &f.unnamed[0].ty {
-            Type::Path(p) => p.path.segments.last().unwrap().ident.to_string(),
-            _ => panic!("a message carries one struct"),
-        },
+        Fields::Unnamed(f) if f.unnamed.len() == 1 => plain(&f.unnamed[0].ty),
         _ => panic!("a message carries one struct"),
     }
+}
+
+/// The name of a type that is a plain path.
+fn plain(ty: &Type) -> String {
+    match ty {
+        Type::Path(p) => p.path.segments.last().unwrap().ident.to_string(),
+        _ => panic!("a type of the wire is a plain path"),
+    }
+}
+
+fn is_flattened(field: &Field) -> bool {
+    let says = |a: &Attribute| match &a.meta {
+        syn::Meta::List(list) => list.path.is_ident("serde") && list.tokens.to_string().contains("flatten"),
+        _ => false,
+    };
+    field.attrs.iter().any(says)
+}
+
+/// The kind that `impl Model for ..` names; the one that is no literal is the registry's.
+fn kind_of(item: &ItemImpl) -> Option<(String, String)> {
+    let (_, of, _) = item.trait_.as_ref()?;
+    if !of.is_ident("Model") {
+        return None;
+    }
+    let name = item.items.iter().find_map(|i| match i {
+        syn::ImplItem::Const(c) if c.ident == "TYPE" => Some(&c.expr),
+        _ => None,
+    })?;
+    let kind = match name {
+        Expr::Lit(_) => value(name).trim_matches('`').to_owned(),
+        _ => "device".to_owned(),
+    };
+    Some((kind, plain(&item.self_ty)))
 }
 
 fn doc(attrs: &[Attribute]) -> String {
