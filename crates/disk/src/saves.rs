@@ -16,11 +16,13 @@ mod journal;
 mod list;
 mod objects;
 mod recover;
+mod resolve;
 mod roots;
 mod set;
 mod snapshots;
 mod sweep;
 mod verify;
+mod watch;
 
 pub use apply::{Applied, Apply};
 pub use capture::{Capture, Captured, Lineage, Listed, Listing};
@@ -35,6 +37,7 @@ pub use set::SaveSet;
 pub use snapshots::{Found, SaveStore};
 pub use sweep::{Marked, SweepReport};
 pub use verify::{BadFile, VerifyReport};
+pub use watch::{SaveWatchEvent, SaveWatcher};
 
 #[cfg(test)]
 mod tests;
