@@ -23,6 +23,13 @@ pub(super) struct Resolved {
     pub(super) dangling: Option<PathBuf>,
 }
 
+impl Resolved {
+    /// The whole path.
+    pub(super) fn whole(&self) -> PathBuf {
+        self.missing.iter().fold(self.there.clone(), |path, name| path.join(name))
+    }
+}
+
 /// Looks how far a path exists. A link that leads nowhere stands for the place that it names.
 ///
 /// # Errors
