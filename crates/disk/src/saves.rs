@@ -15,12 +15,15 @@ mod exchange;
 mod journal;
 mod list;
 mod objects;
+mod places;
 mod recover;
+mod resolve;
 mod roots;
 mod set;
 mod snapshots;
 mod sweep;
 mod verify;
+mod watch;
 
 pub use apply::{Applied, Apply};
 pub use capture::{Capture, Captured, Lineage, Listed, Listing};
@@ -29,12 +32,14 @@ pub use conflict_copy::{ConflictCopy, CopiesRemoved, CopyPlace};
 pub use error::{SaveError, Why};
 pub use exchange::ImportError;
 pub use objects::{Batch, Lease};
+pub use places::{DeclaredRoot, Opened, SavePlaces, Unfit};
 pub use recover::{Outcome, Recovered};
 pub use roots::{LABEL_LEN_MAX, LeftOut, LeftOutWhy, Pattern, RootError, RootLabel, SaveRoot};
 pub use set::SaveSet;
 pub use snapshots::{Found, SaveStore};
 pub use sweep::{Marked, SweepReport};
 pub use verify::{BadFile, VerifyReport};
+pub use watch::{SaveWatchEvent, SaveWatcher};
 
 #[cfg(test)]
 mod tests;

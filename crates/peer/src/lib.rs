@@ -12,6 +12,7 @@ mod handle;
 mod hash;
 mod index;
 mod library;
+pub mod playing;
 mod probe;
 mod progress;
 mod running;

@@ -16,6 +16,12 @@ use crate::fs::{Entry, EntryName, Fs, FsFile, FsPath, Kind, LIST_MAX, Meta, Open
 /// Where a claim's holder is noted: in the lock file itself.
 pub(crate) const HOLDER_NOTE: &str = crate::claim::LOCK;
 
+/// What stays the same when something is moved: two paths with one identity are one thing. `None` when it is not there.
+pub(crate) fn identity(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::symlink_metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
+}
+
 /// A folder of the real file system.
 #[derive(Debug)]
 pub(crate) struct RealFs {

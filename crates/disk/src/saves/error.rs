@@ -8,6 +8,8 @@ use bonfire_proto::save::SnapshotError;
 use bonfire_proto::{ObjectRef, RelPath, SnapshotId};
 
 use super::exchange::ImportError;
+use super::places::Unfit;
+use super::roots::RootLabel;
 use crate::error::DiskError;
 use crate::fs::FsPath;
 
@@ -85,6 +87,16 @@ pub enum SaveError {
         /// The path in the snapshot.
         path: RelPath,
     },
+    /// A place that can be no root of this save set.
+    #[error("{path} cannot be the root {label}: {why}", path = .path.display(), label = .label.as_str())]
+    Unfit {
+        /// The root.
+        label: RootLabel,
+        /// Where it was said to be.
+        path: PathBuf,
+        /// What does not fit.
+        why: Unfit,
+    },
     /// Live files were changed in part, and could not be changed back. Nothing is lost: the journal knows both sides, and
     /// recovery finishes it.
     #[error("the live files were changed in part; this is finished at the next start ({left})")]
@@ -112,7 +124,7 @@ impl SaveError {
             Self::MissingObjects { .. } | Self::NoSnapshot(_) => ErrorClass::NotFound,
             Self::Damaged { .. } => ErrorClass::Corruption,
             Self::WrongBytes(_) | Self::Snapshot(_) | Self::Import(_) => ErrorClass::Remote,
-            Self::Dirty { .. } | Self::NotCovered { .. } => ErrorClass::Refused,
+            Self::Dirty { .. } | Self::NotCovered { .. } | Self::Unfit { .. } => ErrorClass::Refused,
             Self::Changing { .. } | Self::Unsound { .. } => ErrorClass::Environment,
             Self::Unfinished { cause, .. } => cause.class(),
         }
@@ -125,6 +137,7 @@ impl SaveError {
             Self::Disk(e) => e.is_retryable(),
             Self::MissingObjects { .. } | Self::WrongBytes(_) | Self::Changing { .. } => true,
             Self::Damaged { .. } | Self::NoSnapshot(_) | Self::Snapshot(_) | Self::Unsound { .. } => false,
+            Self::Unfit { .. } => false,
             Self::Dirty { .. } | Self::NotCovered { .. } | Self::Unfinished { .. } | Self::Import(_) => false,
         }
     }
@@ -153,6 +166,7 @@ impl SaveError {
             Self::Dirty { .. } => "dirty",
             Self::Changing { .. } => "changing",
             Self::NotCovered { .. } => "not_covered",
+            Self::Unfit { .. } => "unfit_root",
             Self::Unfinished { .. } => "unfinished",
             Self::Unsound { .. } => "disk_unsound",
         }

@@ -213,7 +213,7 @@ impl SaveRoot {
     }
 }
 
-fn is_ours(name: &str) -> bool {
+pub(super) fn is_ours(name: &str) -> bool {
     name.starts_with(SCRATCH)
 }
 
