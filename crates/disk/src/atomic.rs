@@ -7,7 +7,10 @@ use crate::fs::{Fs, FsPath, OpenMode, write_all_at};
 /// Writes `bytes` to `tmp`, makes them durable, renames to `to` (same folder) and makes the name durable.
 ///
 /// A stale `tmp` is overwritten. On failure `to` is as it was and `tmp` may remain.
-pub(crate) fn replace(fs: &dyn Fs, tmp: &FsPath, to: &FsPath, bytes: &[u8]) -> io::Result<()> {
+///
+/// # Errors
+/// The disk's. A failed sync is final.
+pub fn replace(fs: &dyn Fs, tmp: &FsPath, to: &FsPath, bytes: &[u8]) -> io::Result<()> {
     write_synced(fs, tmp, bytes)?;
     fs.rename(tmp, to)?;
     fs.sync_dir(&to.parent().unwrap_or_else(FsPath::root))
@@ -30,8 +33,11 @@ pub(crate) fn remove_if_there(fs: &dyn Fs, path: &FsPath) -> io::Result<bool> {
     }
 }
 
-/// Reads a whole regular file of at most `limit` bytes; `None` when absent, `Err(InvalidData)` when longer.
-pub(crate) fn read_small(fs: &dyn Fs, path: &FsPath, limit: u64) -> io::Result<Option<Vec<u8>>> {
+/// Reads a whole regular file of at most `limit` bytes; `None` when absent.
+///
+/// # Errors
+/// `InvalidData` when it is longer; the disk's.
+pub fn read_small(fs: &dyn Fs, path: &FsPath, limit: u64) -> io::Result<Option<Vec<u8>>> {
     let file = match fs.open_read(path) {
         Ok(f) => f,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),

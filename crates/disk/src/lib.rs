@@ -25,6 +25,7 @@ mod journal;
 mod platform;
 mod sweep;
 
+pub use atomic::{read_small, replace};
 pub use claim::{Claim, Holder};
 pub use download::{Committed, Download, Writer};
 pub use error::{DiskError, HashError, RemoveError, ServeError};

@@ -151,6 +151,12 @@ impl Endpoint {
         self.shared.identity.peer_id()
     }
 
+    /// The whole hash of its key.
+    #[must_use]
+    pub fn key_hash(&self) -> KeyHash {
+        self.shared.identity.key_hash()
+    }
+
     /// Connections that are open here, in both directions.
     #[must_use]
     pub fn open_connections(&self) -> usize {

@@ -10,7 +10,7 @@ use bonfire_engine::budget::TokenBucket;
 use bonfire_engine::input::{ConnId, ConnInput, DialId, Input};
 use bonfire_engine::{ErrorClass, Report};
 use bonfire_net::{Connection, ControlReceiver, ControlSender, Endpoint, NetError};
-use bonfire_proto::message::{Control, ErrorMsg, Hello};
+use bonfire_proto::message::{Control, ErrorMsg, Hello, Request, Response};
 use bonfire_proto::{CloseCode, ErrorCode, PeerId};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -317,6 +317,29 @@ fn cost(message: &Control) -> usize {
 async fn watch_close(conn: ConnId, connection: Connection, events: mpsc::Sender<Event>) {
     let because = connection.closed().await;
     send(&events, Event::Input(Input::Conn(ConnInput::Closed(conn, because.to_string())))).await;
+}
+
+/// Asks a question of one frame and tells the engine what came.
+pub(crate) async fn ask(
+    conn: ConnId,
+    connection: Option<Connection>,
+    request: Box<Request>,
+    events: mpsc::Sender<Event>,
+) {
+    let answer = match connection {
+        Some(connection) => ask_one(&connection, &request).await.map(Box::new),
+        None => Err(Report::new(ErrorClass::Remote, "connection_lost", "the connection is over").retryable()),
+    };
+    send(&events, Event::Input(Input::Conn(ConnInput::Answered(conn, request, answer)))).await;
+}
+
+async fn ask_one(connection: &Connection, request: &Request) -> Result<Response, Report> {
+    let mut answer = connection.request(request).await.map_err(|e| errors::net(&e))?;
+    match answer.next().await.map_err(|e| errors::net(&e))? {
+        Some(Response::Error(e)) => Err(errors::remote(connection.remote_addr(), &e)),
+        Some(response) => Ok(response),
+        None => Err(protocol(connection.remote_addr(), "a question was not answered")),
+    }
 }
 
 /// Sends to the peer's task; when that has ended there is nobody left to tell.

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::net::SocketAddr;
 
+use bonfire_disk::saves::SaveError;
 use bonfire_disk::{DiskError, RemoveError};
 use bonfire_engine::{ErrorClass, Report};
 use bonfire_net::NetError;
@@ -44,6 +45,14 @@ pub(crate) fn disk(error: &DiskError) -> Report {
     let mut report = Report::new(error.class(), error.code(), chain(error));
     if error.is_no_space() {
         report = report.hint("free some space on the disk of the games folder, then ask again");
+    }
+    if error.is_retryable() { report.retryable() } else { report }
+}
+
+pub(crate) fn save(error: &SaveError) -> Report {
+    let mut report = Report::new(error.class(), error.code(), chain(error));
+    if error.is_no_space() {
+        report = report.hint("free some space on that disk; it goes on by itself");
     }
     if error.is_retryable() { report.retryable() } else { report }
 }

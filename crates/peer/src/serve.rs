@@ -1,18 +1,22 @@
-//! Answers the requests of other peers: file lists, chunk digests, chunks.
+//! Answers the requests of other peers: file lists, chunk digests, chunks; pairings begin here too.
 //!
-//! Owns the bounds on what one peer may cost here. Whether something may be served at all is `engine::serving`'s rule.
+//! Owns the bounds on what one peer may cost here. Who may ask what is `engine::trust::gate`'s rule, whether a game may be
+//! served at all `engine::serving`'s.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bonfire_disk::{ServeError, ServedFile};
 use bonfire_engine::Report;
 use bonfire_engine::budget::{BudgetLimits, TokenBucket};
-use bonfire_engine::input::{ConnId, ConnInput, Input, Watched};
+use bonfire_engine::input::{ConnId, ConnInput, Input, PairId, Watched};
 use bonfire_engine::serving::{self, ServingView};
-use bonfire_net::{Connection, Endpoint, IncomingStream, NetError, Reply};
+use bonfire_engine::trust::roster::{Proven, Roster};
+use bonfire_net::pairing::{End, IncomingPairing};
+use bonfire_net::{Connection, Endpoint, IncomingStream, NetError, Opened, Reply};
 use bonfire_proto::chunk::chunk_hash;
 use bonfire_proto::limits::HASHES_PER_PAGE;
 use bonfire_proto::message::{
@@ -27,11 +31,14 @@ use tokio::time::Instant;
 use crate::conns;
 use crate::errors::chain;
 use crate::index::Index;
+use crate::pairing::Pairing;
 use crate::probe;
+use crate::saves::Saves;
 use crate::task::Event;
 use crate::world::World;
 
 mod lists;
+mod saves;
 
 use lists::Lists;
 
@@ -54,6 +61,10 @@ pub(crate) struct Server {
     events: mpsc::Sender<Event>,
     memory: Arc<Semaphore>,
     lists: Lists,
+    roster: watch::Receiver<Arc<Roster>>,
+    saves: Saves,
+    /// Pairings that others began.
+    pairings: Arc<AtomicU64>,
 }
 
 /// Leave to hold one chunk in memory: of all connections together, and of this one.
@@ -70,6 +81,9 @@ struct Asker {
     /// Of which reading of the folder it was given a list without hashes. Nothing on the wire tells two readings apart that
     /// find the same names and sizes, so chunks of another reading are refused.
     given: Arc<Mutex<BTreeMap<GameId, u64>>>,
+    /// Who it is.
+    proven: Proven,
+    fetched: saves::Fetched,
 }
 
 impl Asker {
@@ -97,11 +111,13 @@ impl Server {
         index: Index,
         endpoint: Endpoint,
         view: watch::Receiver<Arc<ServingView>>,
+        roster: watch::Receiver<Arc<Roster>>,
+        saves: Saves,
         events: mpsc::Sender<Event>,
     ) -> Self {
         let memory = Arc::new(Semaphore::new(CHUNKS_IN_MEMORY));
         let lists = Lists::new(world.clone(), index.clone());
-        Self { world, index, endpoint, view, events, memory, lists }
+        Self { world, index, endpoint, view, events, memory, lists, roster, saves, pairings: Arc::default() }
     }
 
     /// Serves one connection until it closes.
@@ -111,7 +127,9 @@ impl Server {
         let started = Instant::now();
         let mut told: Option<Instant> = None;
         let memory = Arc::new(Semaphore::new(CHUNKS_PER_CONNECTION));
-        let asker = Asker { connection: connection.clone(), memory, given: Arc::default() };
+        let proven = Proven { peer: connection.peer_id(), key_hash: connection.key_hash().0 };
+        let connection_of = connection.clone();
+        let asker = Asker { connection: connection_of, memory, given: Arc::default(), proven, fetched: Arc::default() };
         let mut tasks = JoinSet::new();
         loop {
             while let Some(done) = tasks.try_join_next() {
@@ -141,8 +159,9 @@ impl Server {
 
     async fn answer(self, asker: Asker, stream: IncomingStream) {
         let from = asker.connection.remote_addr();
-        match stream.read_request().await {
-            Ok(served) => {
+        match stream.open().await {
+            Ok(Opened::Pairing(incoming)) => self.pair(&asker, incoming).await,
+            Ok(Opened::Request(served)) => {
                 let mut reply = served.reply;
                 let outcome = match served.request {
                     Err(error) => refuse(&mut reply, ErrorMsg::new(error.code(), error.to_string())).await,
@@ -162,6 +181,9 @@ impl Server {
     }
 
     async fn request(&self, asker: &Asker, request: &Request, reply: &mut Reply) -> Result<(), NetError> {
+        if let Err(refusal) = self.may_ask(asker, request) {
+            return refuse(reply, refusal).await;
+        }
         let view = self.view.borrow().clone();
         if let Err(refusal) = serving::may_serve(&view, request) {
             return refuse(reply, refusal).await;
@@ -186,12 +208,37 @@ impl Server {
                     answered = self.chunks(&view, asker, r, reply) => answered,
                 }
             }
+            Request::StateRequest(_) | Request::SharedChangeRequest(_) => {
+                let (ask, answer) = oneshot::channel();
+                conns::send(&self.events, Event::Asked(asker.proven, Box::new(request.clone()), ask)).await;
+                match answer.await {
+                    Ok(answer) => reply.send(&answer).await,
+                    Err(_) => refuse(reply, ErrorMsg::new(ErrorCode::Busy, "shutting down")).await,
+                }
+            }
+            Request::GetSnapshots(r) => self.snapshots(r, reply).await,
+            Request::GetObjects(r) => {
+                let stopped = reply.stopped();
+                tokio::select! {
+                    biased;
+                    _ = stopped => Ok(()),
+                    answered = self.objects(asker, request, r, reply) => answered,
+                }
+            }
             Request::ProbeBack(r) => {
                 let unix_ms = self.world.clock.unix_ms();
                 let result = probe::back(&self.endpoint, &asker.connection, r.port, unix_ms).await;
                 reply.send(&Response::ProbeResult(result)).await
             }
         }
+    }
+
+    /// Somebody typed a code. Whether one is shown is the engine's to say.
+    async fn pair(&self, asker: &Asker, incoming: IncomingPairing) {
+        let ours = End { peer_id: self.endpoint.peer_id(), key_hash: self.endpoint.key_hash() };
+        let id = PairId::Theirs(self.pairings.fetch_add(1, Ordering::Relaxed) + 1);
+        let (random, events) = (self.world.random.clone(), self.events.clone());
+        Pairing::new(id, ours, &asker.connection, random, events).incoming(incoming).await;
     }
 
     async fn manifest(

@@ -1,15 +1,22 @@
-//! Puts a peer together: identity, folder, database, endpoint, discovery, engine, and the task that runs them.
+//! Puts a peer together: identity, folders, database, endpoint, discovery, engine, and the task that runs them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use bonfire_disk::fs::Fs;
+use bonfire_disk::saves::SaveStore;
 use bonfire_disk::{Claim, DiskError, GamesFolder, Holder, Recovered, WatchEvent, Watcher};
 use bonfire_engine::engine::{Engine, Setup};
 use bonfire_engine::input::{Discovered, Input, Resumable, Watched};
 use bonfire_engine::offers::Target;
+use bonfire_engine::players;
+use bonfire_engine::record::{Record, Stored, StoredPlayer};
+use bonfire_engine::replication::Life;
+use bonfire_engine::replication::log::SharedLog;
+use bonfire_engine::replication::state::StateBoard;
 use bonfire_engine::{ErrorClass, PeerEvent, Report, UnixMillis};
 use bonfire_net::{Discovery, DiscoveryEvent, Endpoint, Identity, Mdns, Tuning};
-use bonfire_proto::LibraryEpoch;
+use bonfire_proto::{LibraryEpoch, PeerId};
 use bonfire_store::Store;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::Instant;
@@ -22,9 +29,12 @@ use crate::handle::{PeerConfig, PeerHandle};
 use crate::hash::Hasher;
 use crate::index::Index;
 use crate::library::{self, About};
+use crate::machine::{self, Machine};
+use crate::players_file::PlayersFile;
+use crate::saves::{LiveSaves, Saves, Watching};
 use crate::serve::Server;
 use crate::task::{Event, State, Task};
-use crate::world::{Clock, SystemClock, World};
+use crate::world::{Clock, Random, SystemClock, SystemRandom, World};
 
 /// Commands that wait. A front end sends one at a time; a script's burst waits in its own buffer.
 const COMMANDS: usize = 64;
@@ -62,7 +72,15 @@ pub struct Platform {
     pub blocking: Blocking,
     /// The time to show.
     pub clock: Arc<dyn Clock>,
-    /// Whether to watch the games folder.
+    /// The data folder, for the store of saves and the list of players.
+    pub data: Arc<dyn Fs>,
+    /// The live folders of saves, and the games that write to them.
+    pub live: Arc<dyn LiveSaves>,
+    /// What nobody can foresee.
+    pub random: Arc<dyn Random>,
+    /// What this machine says of itself to its players' other devices.
+    pub about: players::About,
+    /// Whether to watch the games folder and live folders of saves.
     pub watch: bool,
     /// What keeps others off the games folder.
     pub claimed: Claimed,
@@ -83,7 +101,7 @@ impl std::fmt::Debug for Platform {
 /// When the identity, the state database, the games folder or the listening address cannot be used.
 pub async fn start(config: PeerConfig) -> Result<PeerHandle, Report> {
     let (data_dir, games_dir) = (config.data_dir.clone(), config.games_dir.clone());
-    let (identity, store, folder, claimed) = Blocking::Threads.run(move || open(&data_dir, &games_dir)).await??;
+    let (identity, store, data, folder, claimed) = Blocking::Threads.run(move || open(&data_dir, &games_dir)).await??;
     let endpoint = Endpoint::bind(identity, config.listen, Tuning::default()).map_err(|e| errors::net(&e))?;
     let (seen, discovered) = mpsc::channel(DISCOVERIES);
     let discovery = config.mdns.then(|| Arc::new(Mdns::start(seen)) as Arc<dyn Discovery>);
@@ -95,13 +113,19 @@ pub async fn start(config: PeerConfig) -> Result<PeerHandle, Report> {
         discovered,
         blocking: Blocking::Threads,
         clock: Arc::new(SystemClock),
+        data,
+        live: Arc::new(Machine::new(config.data_dir.clone())),
+        random: Arc::new(SystemRandom),
+        about: machine::about(),
         watch: true,
         claimed,
     };
     start_on(config, platform).await
 }
 
-fn open(data_dir: &Path, games_dir: &Path) -> Result<(Identity, Store, GamesFolder, Claimed), Report> {
+type Folders = (Identity, Store, Arc<dyn Fs>, GamesFolder, Claimed);
+
+fn open(data_dir: &Path, games_dir: &Path) -> Result<Folders, Report> {
     let cannot = |what: &str, path: &Path, e: &std::io::Error| {
         Report::new(
             ErrorClass::Environment,
@@ -115,6 +139,7 @@ fn open(data_dir: &Path, games_dir: &Path) -> Result<(Identity, Store, GamesFold
     let identity = Identity::load_or_create(data_dir).map_err(|e| errors::net(&e))?;
     let epoch = LibraryEpoch(Uuid::new_v4());
     let store = Store::open(&data_dir.join("state.db"), epoch).map_err(|e| errors::store(&e))?;
+    let data = bonfire_disk::fs::real(data_dir).map_err(|e| cannot("data folder", data_dir, &e))?;
     let folder = GamesFolder::open(games_dir).map_err(|e| errors::disk(&e))?;
     let holder = Holder { pid: std::process::id(), program: concat!("bonfire ", env!("CARGO_PKG_VERSION")).to_owned() };
     let claimed = match folder.claim(&holder) {
@@ -127,7 +152,7 @@ fn open(data_dir: &Path, games_dir: &Path) -> Result<(Identity, Store, GamesFold
             Claimed::Unwritable(errors::disk(&e).hint("what is there is shared; downloads need a folder to write to"))
         }
     };
-    Ok((identity, store, folder, claimed))
+    Ok((identity, store, data, folder, claimed))
 }
 
 /// Starts a peer on a given world.
@@ -135,23 +160,27 @@ fn open(data_dir: &Path, games_dir: &Path) -> Result<(Identity, Store, GamesFold
 /// # Errors
 /// When the games folder cannot be recovered or the state database cannot be read.
 pub async fn start_on(config: PeerConfig, platform: Platform) -> Result<PeerHandle, Report> {
-    let Platform { folder, store, endpoint, discovery, discovered, blocking, clock, watch, claimed } = platform;
+    let Platform { folder, store, endpoint, discovery, discovered, blocking, clock, .. } = platform;
+    let Platform { data, live, random, about: about_machine, watch, claimed, .. } = platform;
     let started = Instant::now();
-    let world = World::new(folder, Database::new(store), blocking, clock);
-    let recover = world.clone();
-    let (recovered, library, index) = blocking
+    let seed = random.bytes()?;
+    let world = World::new(folder, Database::new(store), blocking, clock, random);
+    let (recover, me, data_dir, of_saves) = (world.clone(), endpoint.peer_id(), config.data_dir.clone(), live.clone());
+    let (recovered, library, index, held) = blocking
         .run(move || {
             let recovered = recover.folder.recover().map_err(|e| errors::disk(&e))?;
             let library = recover.database.with(|s| s.library()).map_err(|e| errors::store(&e))?;
-            Ok::<_, Report>((recovered, library, Index::load(recover.clone())?))
+            let held = Held::open(&recover, me, data, data_dir, of_saves)?;
+            Ok::<_, Report>((recovered, library, Index::load(recover.clone())?, held))
         })
         .await??;
+    let Held { saves, players, stored, problems: mut held_problems } = held;
     let (events_tx, events) = mpsc::channel(EVENTS);
     let (commands_tx, commands) = mpsc::channel(COMMANDS);
     let (told, first_events) = broadcast::channel(TOLD);
     let (stopped_tx, stopped) = watch::channel(None);
     let mut resumable = std::collections::BTreeMap::new();
-    let mut problems = Vec::new();
+    let mut problems = std::mem::take(&mut held_problems);
     if let Claimed::Unwritable(error) = &claimed {
         problems.push(PeerEvent::ProblemFound { game: None, error: error.clone() });
     }
@@ -170,7 +199,7 @@ pub async fn start_on(config: PeerConfig, platform: Platform) -> Result<PeerHand
             other => problems.extend(recovery_problem(&other)),
         }
     }
-    let engine = Engine::new(
+    let mut engine = Engine::new(
         bonfire_engine::Instant(0),
         Setup {
             me: endpoint.peer_id(),
@@ -178,6 +207,10 @@ pub async fn start_on(config: PeerConfig, platform: Platform) -> Result<PeerHand
             library,
             resumable,
             static_peers: config.static_peers.clone(),
+            key_hash: endpoint.key_hash().0,
+            seed,
+            about: about_machine,
+            stored,
         },
     );
     let listen = endpoint.local_addr().map_err(|e| errors::net(&e))?;
@@ -191,9 +224,12 @@ pub async fn start_on(config: PeerConfig, platform: Platform) -> Result<PeerHand
     let (serving, view) = watch::channel(Arc::new(engine.serving_view()));
     let first = library::snapshot(&engine, &about, bonfire_engine::Instant(0), 0);
     let (snapshot_tx, snapshot) = watch::channel(Arc::new(first));
-    let server = Server::new(world.clone(), index.clone(), endpoint.clone(), view, events_tx.clone());
+    let (roster, members) = watch::channel(Arc::new(engine.take_roster().unwrap_or_default()));
+    let server =
+        Server::new(world.clone(), index.clone(), endpoint.clone(), view, members, saves.clone(), events_tx.clone());
     let hasher = Hasher::new(world.clone(), index.clone());
     let watcher = if watch { watch_folder(&world, index.clone(), &events_tx) } else { None };
+    let watching = if watch { Watching::start(live, events_tx.clone()) } else { Watching::default() };
     tokio::spawn(hear_discovery(discovered, events_tx.clone()));
     let handle = PeerHandle {
         commands: commands_tx,
@@ -213,6 +249,10 @@ pub async fn start_on(config: PeerConfig, platform: Platform) -> Result<PeerHand
         conns: Conns::new(events_tx.clone()),
         events: events_tx,
         serving,
+        roster,
+        saves,
+        watching,
+        players: Arc::new(Mutex::new(players)),
         snapshot: snapshot_tx,
         told,
         about,
@@ -226,6 +266,50 @@ pub async fn start_on(config: PeerConfig, platform: Platform) -> Result<PeerHand
         stopped_tx.send_replace(Some(fault.map_or(Ok(()), Err)));
     });
     Ok(handle)
+}
+
+/// What a data folder holds of players and saves.
+struct Held {
+    saves: Saves,
+    players: PlayersFile,
+    stored: Stored,
+    problems: Vec<PeerEvent>,
+}
+
+impl Held {
+    /// Opens the store of saves and finishes what was cut off there, before anything else touches live files. To be called
+    /// where blocking is allowed.
+    fn open(
+        world: &World,
+        me: PeerId,
+        data: Arc<dyn Fs>,
+        data_dir: PathBuf,
+        live: Arc<dyn LiveSaves>,
+    ) -> Result<Self, Report> {
+        let mut problems = Vec::new();
+        let store = SaveStore::open(data.clone(), data_dir).map_err(|e| errors::save(&e))?;
+        let mut stored = world.database.with(|s| s.stored(me)).map_err(|e| errors::store(&e))?;
+        let saves = Saves::new(world.clone(), store, data.clone(), live);
+        saves.recover(&mut stored, &mut problems)?;
+        let in_file = PlayersFile::read(&data).unwrap_or_else(|error| {
+            problems.push(PeerEvent::ProblemFound { game: None, error });
+            Vec::new()
+        });
+        let epoch = world.database.with(|s| s.device_epoch()).map_err(|e| errors::store(&e))?;
+        for known in &in_file {
+            if stored.players.iter().any(|p| p.known.player == known.player) {
+                continue;
+            }
+            // The database was lost: what its devices agreed on comes back from them.
+            tracing::warn!("player {} is known from {} alone", known.player, "players.json");
+            world.database.with(|s| s.record(&[Record::Player(known.clone())])).map_err(|e| errors::store(&e))?;
+            let (log, board) = (SharedLog::new(Life { device: me, epoch }), StateBoard::new(me, epoch));
+            stored.players.push(StoredPlayer { known: known.clone(), log, board });
+        }
+        let known = stored.players.iter().map(|p| p.known.clone());
+        let players = PlayersFile::holding(data, known, &in_file)?;
+        Ok(Self { saves, players, stored, problems })
+    }
 }
 
 /// What a person should hear of a recovery.

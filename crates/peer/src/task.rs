@@ -4,14 +4,18 @@
 //! that the disk does not have.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bonfire_engine::command::Reply;
 use bonfire_engine::engine::Engine;
-use bonfire_engine::input::{CommandId, ConnId, Effect, Input, OpId, OpPlan};
+use bonfire_engine::input::{CommandId, ConnId, Effect, Input, OpId, OpPlan, PairAnswer, PairCall, PairId, PairInput};
+use bonfire_engine::record::Record;
+use bonfire_engine::saves::work::{SaveInput, SaveJob, SaveWork};
 use bonfire_engine::serving::ServingView;
-use bonfire_engine::{ErrorClass, EventRecord, PeerEvent, Report, Snapshot};
+use bonfire_engine::trust::roster::{Proven, Roster};
+use bonfire_engine::{ErrorClass, EventRecord, PeerEvent, Report, Snapshot, UnixMillis};
+use bonfire_net::pairing::End;
 use bonfire_net::{Announcement, Connection, Discovery, Endpoint};
 use bonfire_proto::limits::PROTO_VERSION;
 use bonfire_proto::message::{Control, Request, Response};
@@ -22,12 +26,16 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::conns::{self, Arrival, Conns};
 use crate::download;
+use crate::errors;
 use crate::handle::PeerCommand;
 use crate::hash::Hasher;
 use crate::index::Index;
 use crate::library;
+use crate::pairing::{Pairing, Pairings};
+use crate::players_file::PlayersFile;
 use crate::probe;
 use crate::running::{Run, Running};
+use crate::saves::{Saves, Watching};
 use crate::serve::Server;
 use crate::verify;
 use crate::world::World;
@@ -51,6 +59,10 @@ pub(crate) enum Event {
     Arrived(Box<Arrival>),
     /// A request that only the engine's library can answer.
     Library(Request, oneshot::Sender<Arc<Vec<Response>>>),
+    /// A question about a player's devices.
+    Asked(Proven, Box<Request>, oneshot::Sender<Box<Response>>),
+    /// A pairing has something to say, and where its answer goes.
+    Pairing(PairId, Box<PairInput>, mpsc::Sender<PairAnswer>),
 }
 
 /// Everything that the task owns.
@@ -65,6 +77,11 @@ pub(crate) struct Task {
     pub(crate) conns: Conns,
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) serving: watch::Sender<Arc<ServingView>>,
+    pub(crate) roster: watch::Sender<Arc<Roster>>,
+    pub(crate) saves: Saves,
+    pub(crate) watching: Watching,
+    /// Behind a lock, since it is written where blocking is allowed.
+    pub(crate) players: Arc<Mutex<PlayersFile>>,
     pub(crate) snapshot: watch::Sender<Arc<Snapshot>>,
     pub(crate) told: broadcast::Sender<EventRecord>,
     pub(crate) about: library::About,
@@ -81,7 +98,10 @@ pub(crate) struct State {
     next_command: u64,
     replies: BTreeMap<CommandId, oneshot::Sender<Result<Reply, Report>>>,
     running: Running,
+    pairings: Pairings,
     workers: JoinSet<()>,
+    /// Jobs of saves that are under way, by worker.
+    saving: BTreeMap<tokio::task::Id, SaveJob>,
     problems: Vec<PeerEvent>,
     pages: library::Pages,
     stop: bool,
@@ -125,7 +145,7 @@ impl Task {
                     next_progress = Instant::now() + PROGRESS_EVERY;
                     self.publish();
                 }
-                Some(ended) = self.state.workers.join_next_with_id() => self.reap(ended.map(|(id, ())| id)),
+                Some(ended) = self.state.workers.join_next_with_id() => self.reap(ended.map(|(id, ())| id)).await,
                 event = events.recv() => match event {
                     Some(event) => self.event(event).await,
                     None => break,
@@ -159,6 +179,15 @@ impl Task {
                     tracing::debug!("a library request was given up");
                 }
             }
+            Event::Asked(who, request, reply) => {
+                if reply.send(Box::new(self.engine.answer(who, &request))).is_err() {
+                    tracing::debug!("a question was given up");
+                }
+            }
+            Event::Pairing(id, input, answers) => {
+                self.state.pairings.said(id, &input, answers);
+                self.feed(Input::Pairing(id, *input)).await;
+            }
         }
     }
 
@@ -181,7 +210,12 @@ impl Task {
         // A scan changes what is shown (a folder that nobody shares, a problem) also where it changes no library.
         let shows = matches!(&input, Input::Scanned(..) | Input::CatalogLoaded(_));
         let now = self.now();
+        self.engine.tell_time(UnixMillis(self.world.clock.unix_ms()));
         let effects = self.engine.handle(now, input);
+        // Before anything else is answered: trust that ends, ends at once.
+        if let Some(roster) = self.engine.take_roster() {
+            self.roster.send_replace(Arc::new(roster));
+        }
         let changes = self.engine.take_serving_changes();
         if !changes.is_empty() {
             // Copied only where a request is being answered from the view as it was.
@@ -211,6 +245,7 @@ impl Task {
     async fn carry_out(&mut self, effect: Effect) -> Result<(), Report> {
         match effect {
             Effect::Persist(persist) => self.index.persist(persist).await?,
+            Effect::Record(records) => self.record(records).await?,
             Effect::Dial { dial, addrs, expect, hello } => {
                 self.state.workers.spawn(conns::dial(
                     self.endpoint.clone(),
@@ -235,6 +270,17 @@ impl Task {
                 }
                 None => self.defer(Input::Conn(bonfire_engine::input::ConnInput::Closed(conn, "closed".to_owned()))),
             },
+            Effect::Ask(conn, request) => {
+                let connection = self.conns.get(conn).cloned();
+                self.state.workers.spawn(conns::ask(conn, connection, request, self.events.clone()));
+            }
+            Effect::Save(job) => self.save(*job),
+            Effect::Audit(command, filter) => {
+                self.state.workers.spawn(audit(self.world.clone(), command, filter, self.events.clone()));
+            }
+            Effect::WatchSave(set, place) => self.watching.watch(set, place),
+            Effect::Pair(id, call) => self.pair(id, *call),
+            Effect::PairAnswer(id, answer) => self.state.pairings.answer(id, *answer),
             Effect::Announce => self.announce(),
             Effect::Scan(scope) => {
                 self.state.workers.spawn(self.index.clone().scan(scope, self.events.clone()));
@@ -283,10 +329,52 @@ impl Task {
         Ok(())
     }
 
+    /// Makes records durable in one transaction, and the players among them in their file too.
+    async fn record(&mut self, records: Vec<Record>) -> Result<(), Report> {
+        let (database, players) = (self.world.database.clone(), self.players.clone());
+        let work = move || {
+            let mut players = players.lock().unwrap_or_else(PoisonError::into_inner);
+            players.before(&records)?;
+            database.with(|s| s.record(&records)).map_err(|e| errors::store(&e))?;
+            players.after(&records)
+        };
+        self.world.blocking.run(work).await?
+    }
+
+    fn save(&mut self, job: SaveJob) {
+        let sources = match &job.work {
+            SaveWork::Fetch { sources, .. } => resolve(&self.conns, sources),
+            _ => Vec::new(),
+        };
+        let work = self.saves.clone().run(job.clone(), sources, self.events.clone());
+        let worker = self.state.workers.spawn(work);
+        self.state.saving.insert(worker.id(), job);
+    }
+
+    fn pair(&mut self, id: PairId, call: PairCall) {
+        let Some(connection) = self.conns.get(call.conn).cloned() else {
+            let error = Report::new(ErrorClass::Remote, "connection_lost", "the other device is gone").retryable();
+            return self.defer(Input::Pairing(id, PairInput::Failed { error, refused: None }));
+        };
+        let ours = End { peer_id: self.endpoint.peer_id(), key_hash: self.endpoint.key_hash() };
+        let pairing = Pairing::new(id, ours, &connection, self.world.random.clone(), self.events.clone());
+        self.state.workers.spawn(pairing.call(connection, call));
+    }
+
     /// A worker ended. One that panicked still ends its operation, which would else block its game for ever.
-    fn reap(&mut self, ended: Result<tokio::task::Id, tokio::task::JoinError>) {
-        let Err(error) = ended else { return };
+    async fn reap(&mut self, ended: Result<tokio::task::Id, tokio::task::JoinError>) {
+        let error = match ended {
+            Ok(id) => {
+                self.state.saving.remove(&id);
+                return;
+            }
+            Err(error) => error,
+        };
         tracing::error!("a worker failed: {error}");
+        if let Some(job) = self.state.saving.remove(&error.id()) {
+            let input = crate::saves::failure(job, bug(&format!("a worker of saves failed: {error}")));
+            return self.feed(Input::Save(input)).await;
+        }
         let Some((op, game)) = self.state.running.of_worker(error.id()) else { return };
         let work = download::broke(self.world.clone(), op, game, self.events.clone());
         self.state.workers.spawn(work);
@@ -384,6 +472,7 @@ impl Task {
         self.state.running.stop();
         self.conns.shut_down().await;
         self.hasher.stop();
+        self.watching.stop();
         let (running, workers) = (&self.state.running, &mut self.state.workers);
         let suspended = async { while !running.is_over() && workers.join_next().await.is_some() {} };
         if timeout(SUSPEND_WITHIN, suspended).await.is_err() {
@@ -391,6 +480,9 @@ impl Task {
         }
         self.state.running.abort();
         self.state.workers.shutdown().await;
+        if timeout(SUSPEND_WITHIN, self.saves.stop()).await.is_err() {
+            tracing::warn!("work on a save did not end in time; the next start finishes it");
+        }
         self.endpoint.close(CloseCode::ShuttingDown);
         // A handshake that was given up at a bad moment is remembered by the transport until it is idle; nobody waits
         // for its end.
@@ -406,6 +498,18 @@ impl Task {
 
 fn resolve(conns: &Conns, sources: &[(PeerId, ConnId)]) -> Vec<(PeerId, Connection)> {
     sources.iter().filter_map(|(peer, conn)| conns.get(*conn).map(|c| (*peer, c.clone()))).collect()
+}
+
+async fn audit(
+    world: World,
+    command: CommandId,
+    filter: bonfire_engine::command::AuditFilter,
+    events: mpsc::Sender<Event>,
+) {
+    let database = world.database.clone();
+    let read = world.blocking.run(move || database.with(|s| s.audit(&filter)).map_err(|e| errors::store(&e)));
+    let reply = read.await.and_then(|r| r).map(|entries| Reply::Audit { entries });
+    conns::send(&events, Event::Input(Input::Save(SaveInput::Answered(command, reply)))).await;
 }
 
 fn shut_down() -> Input {

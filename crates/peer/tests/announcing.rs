@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use bonfire_disk::GamesFolder;
 use bonfire_engine::command::{Command, NodeCommand};
+use bonfire_engine::players::About;
 use bonfire_net::{Announcement, Discovery, Endpoint, Identity, NetError, Tuning};
-use bonfire_peer::{Blocking, PeerConfig, Platform, SystemClock, start_on};
+use bonfire_peer::{Blocking, Machine, PeerConfig, Platform, SystemClock, SystemRandom, start_on};
 use bonfire_proto::LibraryEpoch;
 use bonfire_store::Store;
 use tokio::sync::mpsc;
@@ -52,6 +53,10 @@ async fn an_announcement_carries_a_neutral_label_and_never_the_name() {
         discovered,
         blocking: Blocking::Threads,
         clock: Arc::new(SystemClock),
+        data: bonfire_disk::fs::real(&config.data_dir).unwrap(),
+        live: Arc::new(Machine::new(config.data_dir.clone())),
+        random: Arc::new(SystemRandom),
+        about: About::default(),
         watch: false,
         claimed: bonfire_peer::Claimed::Private,
     };

@@ -10,9 +10,12 @@ use std::time::Duration;
 
 use bonfire_disk::GamesFolder;
 use bonfire_engine::command::{Command, LibraryCommand, NodeCommand, Reply, TransferCommand};
+use bonfire_engine::players::About;
 use bonfire_engine::{EventRecord, PeerEvent, Report, Snapshot};
 use bonfire_net::{Endpoint, Identity, Tuning};
-use bonfire_peer::{Blocking, Claimed, PeerConfig, PeerHandle, Platform, SystemClock, start, start_on};
+use bonfire_peer::{
+    Blocking, Claimed, Machine, PeerConfig, PeerHandle, Platform, SystemClock, SystemRandom, start, start_on,
+};
 use bonfire_proto::{Availability, GameId, LibraryEpoch};
 use bonfire_store::Store;
 use tempfile::TempDir;
@@ -76,6 +79,10 @@ impl Seat {
             discovered,
             blocking: Blocking::Threads,
             clock: Arc::new(SystemClock),
+            data: bonfire_disk::fs::real(&config.data_dir).unwrap(),
+            live: Arc::new(Machine::new(config.data_dir.clone())),
+            random: Arc::new(SystemRandom),
+            about: About::default(),
             watch: true,
             claimed: Claimed::Private,
         };

@@ -6,6 +6,7 @@
 
 mod errors;
 mod fence;
+mod machine;
 mod random;
 mod rest;
 mod scenario;
@@ -22,7 +23,7 @@ use bonfire_disk::GamesFolder;
 use bonfire_engine::command::{Command, NodeCommand, Reply};
 use bonfire_engine::{Report, Snapshot};
 use bonfire_net::{Endpoint, Identity};
-use bonfire_peer::{Blocking, Clock, PeerConfig, PeerHandle, Platform, start_on};
+use bonfire_peer::{Blocking, Clock, Machine, PeerConfig, PeerHandle, Platform, start_on};
 use bonfire_proto::LibraryEpoch;
 use bonfire_store::Store;
 use tempfile::TempDir;
@@ -36,6 +37,7 @@ pub use scenario::{Outcome, run_seed};
 pub use tally::Tally;
 
 use self::fence::{FencedDiscovery, FencedFs, FencedSocket, Power};
+use self::machine::{DiceOf, NoGames};
 use self::witness::Witness;
 use crate::model_disk::{Disk, ModelFs};
 use crate::sim_net::{Faults, SimDiscovery, SimNet};
@@ -189,10 +191,12 @@ impl SimRoom {
             },
             mdns: false,
         };
-        let (store, endpoint) = match (store, endpoint) {
-            (Ok(store), Ok(endpoint)) => (store, endpoint),
-            (store, endpoint) => {
-                let why = format!("seat {seat} cannot be set up: {:?} {:?}", store.err(), endpoint.err());
+        // Its data folder is where the database lies; games alone are on the disk that loses power.
+        let (store, endpoint, data) = match (store, endpoint, bonfire_disk::fs::real(&s.database)) {
+            (Ok(store), Ok(endpoint), Ok(data)) => (store, endpoint, data),
+            (store, endpoint, data) => {
+                let errors = (store.err(), endpoint.err(), data.err());
+                let why = format!("seat {seat} cannot be set up: {errors:?}");
                 return self.see().violation(&why);
             }
         };
@@ -204,6 +208,10 @@ impl SimRoom {
             discovered,
             blocking: Blocking::Inline,
             clock: self.clock.clone(),
+            data,
+            live: Arc::new(NoGames(Machine::new(s.database.clone()))),
+            random: Arc::new(DiceOf::new(Dice::new(setting.seed, &format!("random {seat} {}", s.life)))),
+            about: bonfire_engine::players::About::default(),
             watch: false,
             claimed: bonfire_peer::Claimed::Private,
         };
