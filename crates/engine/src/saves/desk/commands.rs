@@ -327,13 +327,13 @@ impl Engine {
         let line = self.tracked(at)?;
         let entry = self.desk.entry(&line);
         let sides: Vec<SnapshotId> = entry.slot.sides().into_iter().collect();
-        let none = || refused("no_conflict", "there is no conflict to resolve");
         if sides.is_empty() {
-            return Err(none());
+            return Err(refused("no_conflict", "there is no conflict to resolve"));
         }
-        let mine = entry.slot.record().base.ok_or_else(none)?;
+        let base = entry.slot.record().base;
+        let mine = base.ok_or_else(|| refused("no_save", "this device's disk is no side of it; name one with --use ID"));
         let (content, choice) = match with {
-            ResolveWith::Mine => (mine, Choice::Mine),
+            ResolveWith::Mine => (mine?, Choice::Mine),
             ResolveWith::Theirs => match sides.as_slice() {
                 [only] => (*only, Choice::Theirs),
                 several => {
@@ -343,6 +343,7 @@ impl Engine {
             },
             ResolveWith::Use(named) => (*named, Choice::Named),
             ResolveWith::Both => {
+                mine?;
                 if entry.both.is_some() {
                     return Err(refused("busy", "this conflict is being settled already").retryable());
                 }
