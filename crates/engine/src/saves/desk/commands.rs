@@ -331,7 +331,8 @@ impl Engine {
             return Err(refused("no_conflict", "there is no conflict to resolve"));
         }
         let base = entry.slot.record().base;
-        let mine = base.ok_or_else(|| refused("no_save", "this device's disk is no side of it; name one with --use ID"));
+        let mine =
+            base.ok_or_else(|| refused("no_save", "this device's disk is no side of it; name one with --use ID"));
         let (content, choice) = match with {
             ResolveWith::Mine => (mine?, Choice::Mine),
             ResolveWith::Theirs => match sides.as_slice() {
