@@ -247,3 +247,6 @@ pub(crate) fn failure(job: SaveJob, error: Report) -> SaveInput {
         SaveWork::IsRunning { .. } => SaveInput::Running(line, true),
     }
 }
+
+#[cfg(test)]
+mod tests;
