@@ -1,10 +1,16 @@
 //! The command line: every command, flag and default, with the help that people read.
 
+pub(crate) mod devices;
+pub(crate) mod saves;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use bonfire_proto::GameId;
 use clap::{Args, Parser, Subcommand};
+
+use devices::DevicesCmd;
+use saves::{PlayArgs, SavesCmd};
 
 /// Port of the listener unless `--listen` says otherwise. Below the range from which systems take ports of their own
 /// accord; on a telephone's keys it spells "bonfi".
@@ -74,6 +80,22 @@ pub(crate) enum Cmd {
     /// Decide which games may be shared
     #[command(subcommand)]
     Catalog(CatalogCmd),
+
+    /// Keep saves in step across a player's devices
+    #[command(subcommand)]
+    Saves(SavesCmd),
+
+    /// Pair the devices of a player, and manage them
+    #[command(subcommand)]
+    Devices(DevicesCmd),
+
+    /// Play a game with its newest save, and hand the new one on afterwards
+    #[command(after_help = "Examples:\n  bonfire play nethack -- nethack -u ann\n  \
+        bonfire play quake --slot hard -- ./quake +map start\n\n\
+        The exit code is the game's own: 128 and the signal's number when a signal ended it. A conflict or a held save is \
+        asked about on a terminal and refused (3) in scripts, unless --anyway is given. Without a running peer the game is \
+        started all the same, unless --strict is given. With --json, what the game prints goes to stderr.")]
+    Play(PlayArgs),
 
     /// Check folders, network and peers, and say what to do about what fails
     Doctor,
@@ -207,10 +229,78 @@ pub(crate) struct CatalogAddArgs {
 /// Keeps clap's own checks of the definitions where a test runs them.
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::{CommandFactory, Parser};
+
+    use super::devices::DevicesCmd;
+    use super::saves::SavesCmd;
+    use super::{Cli, Cmd};
+
+    fn parsed(line: &[&str]) -> Result<Cmd, clap::error::ErrorKind> {
+        Cli::try_parse_from([&["bonfire"], line].concat()).map(|cli| cli.command).map_err(|e| e.kind())
+    }
 
     #[test]
     fn the_command_line_is_well_formed() {
-        super::Cli::command().debug_assert();
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_conflict_is_resolved_in_exactly_one_way() {
+        let Ok(Cmd::Saves(SavesCmd::Resolve(args))) = parsed(&["saves", "resolve", "quake", "--use", "3f9a"]) else {
+            panic!("not parsed")
+        };
+        assert_eq!((args.use_id.as_deref(), args.mine), (Some("3f9a"), false));
+        for wrong in [&["saves", "resolve", "quake"][..], &["saves", "resolve", "quake", "--mine", "--both"]] {
+            parsed(wrong).unwrap_err();
+        }
+        parsed(&["saves", "release", "quake"]).unwrap_err();
+        parsed(&["saves", "release", "quake", "--restore"]).unwrap();
+    }
+
+    #[test]
+    fn the_game_of_play_keeps_its_own_flags() {
+        let Ok(Cmd::Play(args)) = parsed(&["play", "quake", "--slot", "hard", "--", "./quake", "--json", "-x"]) else {
+            panic!("not parsed")
+        };
+        assert_eq!(args.command, ["./quake", "--json", "-x"]);
+        assert_eq!(args.which.slot.unwrap().as_str(), "hard");
+        parsed(&["play", "quake"]).unwrap_err();
+    }
+
+    #[test]
+    fn a_code_may_be_given_asked_for_or_shown() {
+        let code = |line: &[&str]| match parsed(&[&["devices", "pair"], line].concat()) {
+            Ok(Cmd::Devices(DevicesCmd::Pair(args))) => args.code,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(code(&[]), None);
+        assert_eq!(code(&["--code"]).as_deref(), Some("-"));
+        assert_eq!(code(&["--code", "C7H-4PX"]).as_deref(), Some("C7H-4PX"));
+        assert_eq!(code(&["--code", "--join"]).as_deref(), Some("-"));
+    }
+
+    #[test]
+    fn a_device_is_renamed_with_one_name_or_two() {
+        for (line, names) in [(&["deck"][..], 1), (&["tower", "deck"], 2)] {
+            let Ok(Cmd::Devices(DevicesCmd::Rename { names: given, .. })) =
+                parsed(&[&["devices", "rename"], line].concat())
+            else {
+                panic!("not parsed")
+            };
+            assert_eq!(given.len(), names);
+        }
+        parsed(&["devices", "rename"]).unwrap_err();
+        parsed(&["devices", "rename", "a", "b", "c"]).unwrap_err();
+    }
+
+    #[test]
+    fn an_overwrite_names_the_versions_that_were_shown() {
+        let Ok(Cmd::Saves(SavesCmd::Push { overwrite, .. })) =
+            parsed(&["saves", "push", "quake", "--overwrite", "3f9a,77c0", "12ab"])
+        else {
+            panic!("not parsed")
+        };
+        assert_eq!(overwrite.unwrap(), ["3f9a", "77c0", "12ab"]);
+        parsed(&["saves", "push", "quake", "--overwrite"]).unwrap_err();
     }
 }

@@ -9,26 +9,37 @@ use crate::render::{Out, Tone};
 /// Exit codes of the program; scripts rely on the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// What was asked is done.
-    Done = 0,
-    /// It failed: another peer, the disk, a bug.
-    Failed = 1,
-    /// The command line makes no sense.
-    Usage = 2,
-    /// Understood and turned down.
-    Refused = 3,
-    /// No peer is running, or it cannot be reached.
-    Unreachable = 4,
-    /// No such game, peer or file.
-    NotFound = 5,
-    /// Someone cancelled it.
-    Cancelled = 130,
+    /// What was asked is done: 0.
+    Done,
+    /// It failed (another peer, the disk, a bug): 1.
+    Failed,
+    /// The command line makes no sense: 2.
+    Usage,
+    /// Understood and turned down: 3.
+    Refused,
+    /// No peer is running, or it cannot be reached: 4.
+    Unreachable,
+    /// No such game, peer or file: 5.
+    NotFound,
+    /// Someone cancelled it: 130.
+    Cancelled,
+    /// What a game that was played ended with.
+    Game(i32),
 }
 
 impl Exit {
     /// The number.
-    pub(crate) const fn code(self) -> u8 {
-        self as u8
+    pub(crate) const fn code(self) -> i32 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Refused => 3,
+            Self::Unreachable => 4,
+            Self::NotFound => 5,
+            Self::Cancelled => 130,
+            Self::Game(code) => code,
+        }
     }
 
     /// The exit for a class of error.
@@ -103,7 +114,7 @@ mod tests {
 
     #[test]
     fn every_class_has_the_exit_code_of_the_contract() {
-        let codes: Vec<u8> = [
+        let codes: Vec<i32> = [
             ErrorClass::Remote,
             ErrorClass::Environment,
             ErrorClass::Corruption,

@@ -9,10 +9,11 @@ mod instance;
 mod lines;
 mod platform;
 mod progress;
+mod prompt;
 mod render;
+mod when;
 
 use std::io::IsTerminal;
-use std::process::ExitCode;
 
 use args::{Cli, Cmd};
 use clap::error::ErrorKind;
@@ -22,10 +23,10 @@ use render::Out;
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
 
-fn main() -> ExitCode {
+fn main() {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return ExitCode::from(not_parsed(&error).code()),
+        Err(error) => std::process::exit(not_parsed(&error).code()),
     };
     let out = Out::new(cli.json);
     start_log(&out);
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
         Err(failure) => explain(&out, &failure),
     };
     // Not a return: a thread may still sit in a read of stdin.
-    std::process::exit(i32::from(exit.code()))
+    std::process::exit(exit.code())
 }
 
 fn run(out: &Out, cli: Cli) -> Result<Exit, Failure> {
@@ -63,6 +64,9 @@ fn run(out: &Out, cli: Cli) -> Result<Exit, Failure> {
             Cmd::Remove(args) => cmds::remove::run(out, &data_dir, args.game).await,
             Cmd::Verify(args) => cmds::verify::run(out, &data_dir, args.game).await,
             Cmd::Catalog(command) => cmds::catalog::run(out, &data_dir, command).await,
+            Cmd::Saves(command) => cmds::saves::run(out, &data_dir, command).await,
+            Cmd::Devices(command) => cmds::devices::run(out, &data_dir, command).await,
+            Cmd::Play(args) => cmds::play::run(out, &data_dir, args).await,
             Cmd::Doctor => cmds::doctor::run(out, &data_dir).await,
             Cmd::Completions { .. } | Cmd::Man => unreachable!("BUG: handled before the runtime starts"),
         }

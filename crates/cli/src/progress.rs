@@ -1,6 +1,7 @@
 //! Watches one operation of the running peer to its end and shows how it goes: a bar on a terminal, lines when piped,
 //! JSON objects for scripts. Decides nothing about the operation itself.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use bonfire_engine::command::{Command, TransferCommand};
@@ -164,13 +165,18 @@ impl Stop {
     /// What the work says, or that it was stopped.
     pub(crate) async fn before<T>(
         &mut self,
-        game: &GameId,
+        what: &impl Display,
         work: impl Future<Output = Result<T, Report>>,
     ) -> Result<T, Failure> {
         tokio::select! {
             done = work => Ok(done?),
-            () = self.signals.recv() => Err(cancelled(game)),
+            () = self.signals.recv() => Err(cancelled(what)),
         }
+    }
+
+    /// Waits for a signal.
+    pub(crate) async fn asked(&mut self) {
+        self.signals.recv().await;
     }
 
     /// Waits for the answer to what may change something: the first signal is kept for `watch`, the second ends it.
@@ -389,8 +395,8 @@ async fn sleep_until(at: Option<Instant>) {
     }
 }
 
-fn cancelled(game: &GameId) -> Failure {
-    Report::new(ErrorClass::Cancelled, "interrupted", format!("stopped waiting for {game}"))
+fn cancelled(what: &impl Display) -> Failure {
+    Report::new(ErrorClass::Cancelled, "interrupted", format!("stopped waiting for {what}"))
         .hint("see how it goes with: bonfire status")
         .into()
 }

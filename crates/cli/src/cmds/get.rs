@@ -4,11 +4,11 @@ use std::path::Path;
 
 use bonfire_engine::command::{Command, Reply, TransferCommand};
 use bonfire_engine::event::PeerEvent;
-use bonfire_engine::{ErrorClass, Report, Snapshot};
-use bonfire_proto::PeerId;
+use bonfire_engine::{ErrorClass, Report};
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::find;
 use crate::args::GetArgs;
 use crate::control::Client;
 use crate::exit::{Exit, Failure};
@@ -20,7 +20,7 @@ pub(crate) async fn run(out: &Out, data_dir: &Path, args: GetArgs) -> Result<Exi
     let mut stop = Stop::new()?;
     let mut client = stop.before(&game, Client::connect(data_dir)).await?;
     let snapshot = stop.before(&game, client.follow()).await?;
-    let from = args.from.as_deref().map(|wanted| find_peer(&snapshot, wanted)).transpose()?;
+    let from = args.from.as_deref().map(|wanted| find::peer(&snapshot, wanted)).transpose()?;
     let started = Instant::now();
     let get = Command::Transfers(TransferCommand::Get { game: game.clone(), from });
     let Reply::Started { op } = stop.during(&game, client.command(get)).await? else {
@@ -68,33 +68,5 @@ pub(crate) async fn run(out: &Out, data_dir: &Path, args: GetArgs) -> Result<Exi
 pub(crate) fn report_kept(out: &Out, kept_files: &[String]) {
     for file in kept_files {
         out.talk(&format!("left in place, for it is not ours: {file}"));
-    }
-}
-
-/// The peer that a person means: by id, by the beginning of its id, or by name.
-fn find_peer(snapshot: &Snapshot, wanted: &str) -> Result<PeerId, Report> {
-    if let Ok(id) = wanted.parse::<PeerId>() {
-        return Ok(id);
-    }
-    let plain = wanted.replace('-', "").to_lowercase();
-    let by_name: Vec<_> = snapshot.peers.iter().filter(|p| p.name == wanted).collect();
-    let found = if by_name.is_empty() && !plain.is_empty() {
-        snapshot.peers.iter().filter(|p| p.peer.as_uuid().simple().to_string().starts_with(&plain)).collect()
-    } else {
-        by_name
-    };
-    match found.as_slice() {
-        [peer] => Ok(peer.peer),
-        [] => Err(Report::new(ErrorClass::NotFound, "no_such_peer", format!("no peer {}", shown(wanted)))
-            .hint("see who is there with: bonfire peers")),
-        several => {
-            let ids: Vec<String> = several.iter().map(|p| format!("{} ({})", p.peer.short(), shown(&p.name))).collect();
-            Err(Report::new(
-                ErrorClass::Refused,
-                "ambiguous_peer",
-                format!("{} means several peers: {}", shown(wanted), ids.join(", ")),
-            )
-            .hint("give more of the id"))
-        }
     }
 }

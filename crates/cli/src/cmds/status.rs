@@ -4,8 +4,10 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bonfire_engine::Snapshot;
+use bonfire_engine::saves_view::PlayerView;
 use bonfire_engine::snapshot::{GameView, OperationKind, OperationView, Phase};
 
+use super::saves::change::open_question;
 use crate::control::Client;
 use crate::exit::{Exit, Failure};
 use crate::render::{Out, Tone, count, percent, shown, size, span};
@@ -35,6 +37,9 @@ fn show(out: &Out, s: &Snapshot) -> Result<(), Failure> {
         me.library_rev
     ))?;
     out.text(&format!("room      {} connected", count(connected, "peer")))?;
+    for player in &s.players {
+        out.text(&format!("player    {}", player_line(player)))?;
+    }
     for operation in &s.operations {
         out.text(&format!("active    {}", operation_line(operation, waited(operation, s))))?;
         if let Some(error) = operation.error.as_ref().filter(|e| !e.hint.is_empty()) {
@@ -44,6 +49,16 @@ fn show(out: &Out, s: &Snapshot) -> Result<(), Failure> {
     for game in s.games.iter().filter(|g| g.unfinished.is_some()) {
         out.text(&format!("stopped   {}", unfinished(game)))?;
     }
+    for slot in s.players.iter().flat_map(|p| &p.slots) {
+        if let Some(question) = open_question(slot) {
+            out.marked(
+                Tone::Error,
+                if question.code == "held" { "held     " } else { "conflict " },
+                &question.message,
+            )?;
+            out.marked(Tone::Hint, "hint     ", &question.hint)?;
+        }
+    }
     for problem in &s.problems {
         out.marked(Tone::Error, "problem  ", &problem.message)?;
         if !problem.hint.is_empty() {
@@ -51,6 +66,18 @@ fn show(out: &Out, s: &Snapshot) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// `ann, 2 of 3 devices connected, 12 slots`, this device counted as connected.
+fn player_line(player: &PlayerView) -> String {
+    let connected = player.devices.iter().filter(|d| d.is_this || d.is_connected).count();
+    let removed = if player.is_removed { "; this machine was removed from it" } else { "" };
+    format!(
+        "{}, {connected} of {} connected, {}{removed}",
+        shown(&player.name),
+        count(player.devices.len() as u64, "device"),
+        count(player.slots.len() as u64, "save")
+    )
 }
 
 /// How long an operation has waited for a source, by this machine's clock.

@@ -52,6 +52,16 @@ impl Client {
     /// # Errors
     /// The refusal, or `Unreachable`.
     pub(crate) async fn command(&mut self, command: Command) -> Result<Reply, Report> {
+        let line = self.ask_soon(Ask::Command(command)).await?;
+        line.reply.ok_or_else(|| garbled("an answer without a reply"))
+    }
+
+    /// Sends a command that is answered when it is done, however long that takes, and waits for its reply. May be dropped
+    /// while it waits: the peer goes on with the command, and its answer is skipped.
+    ///
+    /// # Errors
+    /// The refusal, or `Unreachable`.
+    pub(crate) async fn long_command(&mut self, command: Command) -> Result<Reply, Report> {
         let line = self.ask(Ask::Command(command)).await?;
         line.reply.ok_or_else(|| garbled("an answer without a reply"))
     }
@@ -61,7 +71,7 @@ impl Client {
     /// # Errors
     /// `Unreachable` when the peer is gone.
     pub(crate) async fn snapshot(&mut self) -> Result<Snapshot, Report> {
-        let line = self.ask(Ask::Get(Topic::Snapshot)).await?;
+        let line = self.ask_soon(Ask::Get(Topic::Snapshot)).await?;
         line.snapshot.map(|s| *s).ok_or_else(|| garbled("an answer without a snapshot"))
     }
 
@@ -70,7 +80,7 @@ impl Client {
     /// # Errors
     /// `Unreachable` when the peer is gone.
     pub(crate) async fn follow(&mut self) -> Result<Snapshot, Report> {
-        self.ask(Ask::Follow(true)).await?;
+        self.ask_soon(Ask::Follow(true)).await?;
         let mut events = VecDeque::new();
         loop {
             match self.next().await? {
@@ -98,31 +108,31 @@ impl Client {
         }
     }
 
-    async fn ask(&mut self, ask: Ask) -> Result<PeerLine, Report> {
-        let id = self.next_id;
-        self.next_id += 1;
+    async fn ask_soon(&mut self, ask: Ask) -> Result<PeerLine, Report> {
         let late = |_| {
             let seconds = ANSWER_TIMEOUT.as_secs();
             Report::new(ErrorClass::Unreachable, "no_answer", format!("the peer did not answer within {seconds} s"))
                 .hint("see what it logs; stop it and start it again if it hangs")
         };
-        timeout(ANSWER_TIMEOUT, async {
-            self.stream.write_all(&to_line(&Request { id: Some(id), ask })).await.map_err(|e| lost(&e))?;
-            loop {
-                let line = self.read_line().await?;
-                let is_for_us = line.id == Some(id) || (line.id.is_none() && line.error.is_some());
-                if !is_for_us {
-                    self.keep(line);
-                    continue;
-                }
-                return match line.error {
-                    Some(report) => Err(report),
-                    None => Ok(line),
-                };
+        timeout(ANSWER_TIMEOUT, self.ask(ask)).await.map_err(late)?
+    }
+
+    async fn ask(&mut self, ask: Ask) -> Result<PeerLine, Report> {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.stream.write_all(&to_line(&Request { id: Some(id), ask })).await.map_err(|e| lost(&e))?;
+        loop {
+            let line = self.read_line().await?;
+            let is_for_us = line.id == Some(id) || (line.id.is_none() && line.error.is_some());
+            if !is_for_us {
+                self.keep(line);
+                continue;
             }
-        })
-        .await
-        .map_err(late)?
+            return match line.error {
+                Some(report) => Err(report),
+                None => Ok(line),
+            };
+        }
     }
 
     fn keep(&mut self, line: PeerLine) {

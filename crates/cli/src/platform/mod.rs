@@ -1,4 +1,4 @@
-//! What differs between systems: the private data folder, the control channel, stop signals, the host's name, sharing
+//! What differs between systems: the private data folder, the control channel, stop signals and those of a game, the host's name, sharing
 //! a port. Everything else in this crate is the same everywhere.
 
 #[cfg(unix)]
@@ -8,11 +8,11 @@ mod windows;
 
 #[cfg(unix)]
 pub(crate) use unix::{
-    ClientStream, HOLDER_NOTE, Listener, StopSignals, connect, host_name, local_data_dir, make_folder_command,
-    make_private_folder, share_port,
+    ClientStream, GameSignals, HOLDER_NOTE, Listener, StopSignals, connect, ended_with, host_name, local_data_dir,
+    make_folder_command, make_private_folder, share_port,
 };
 #[cfg(windows)]
 pub(crate) use windows::{
-    ClientStream, HOLDER_NOTE, Listener, StopSignals, connect, host_name, local_data_dir, make_folder_command,
-    make_private_folder, share_port,
+    ClientStream, GameSignals, HOLDER_NOTE, Listener, StopSignals, connect, ended_with, host_name, local_data_dir,
+    make_folder_command, make_private_folder, share_port,
 };

@@ -1,10 +1,12 @@
-//! Unix: a socket in the data folder, modes 0700 and 0600, SIGINT and SIGTERM.
+//! Unix: a socket in the data folder, modes 0700 and 0600, SIGINT and SIGTERM, and what a game gets of them.
 
 use std::fs::{DirBuilder, Permissions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 
 use bonfire_engine::{ErrorClass, Report};
 use etcetera::BaseStrategy;
@@ -125,6 +127,62 @@ impl StopSignals {
             _ = self.terminate.recv() => {}
         }
     }
+}
+
+/// A signal that came while a game was played.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Passed(rustix::process::Signal);
+
+impl Passed {
+    /// Gives it to the game as well.
+    pub(crate) fn pass_on(self, pid: u32) {
+        let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+        let Some(pid) = pid else { return };
+        if let Err(error) = rustix::process::kill_process(pid, self.0) {
+            tracing::debug!(%error, "the game could not be told of a signal");
+        }
+    }
+}
+
+/// The signals that would end this process while it waits for a game.
+#[derive(Debug)]
+pub(crate) struct GameSignals {
+    interrupt: Signal,
+    quit: Signal,
+    hangup: Signal,
+    terminate: Signal,
+    /// Whether the game gets what is typed from the terminal itself, so that passing it on would tell it twice.
+    has_terminal: bool,
+}
+
+impl GameSignals {
+    /// Starts to listen; from here on none of them ends the process.
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            has_terminal: std::fs::File::open("/dev/tty").is_ok(),
+        })
+    }
+
+    /// Waits for the next one; nothing when the game has got it already.
+    pub(crate) async fn recv(&mut self) -> Option<Passed> {
+        use rustix::process::Signal;
+        let (signal, is_typed) = tokio::select! {
+            _ = self.interrupt.recv() => (Signal::INT, true),
+            _ = self.quit.recv() => (Signal::QUIT, true),
+            _ = self.hangup.recv() => (Signal::HUP, true),
+            _ = self.terminate.recv() => (Signal::TERM, false),
+        };
+        (!is_typed || !self.has_terminal).then_some(Passed(signal))
+    }
+}
+
+/// The exit code of a game: its own, or 128 and the number of the signal that ended it.
+pub(crate) fn ended_with(status: ExitStatus) -> i32 {
+    status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1)
 }
 
 /// The host's name.

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 
 use bonfire_engine::{ErrorClass, Report};
 use etcetera::BaseStrategy;
@@ -99,6 +100,40 @@ impl StopSignals {
             _ = self.shutdown.recv() => {}
         }
     }
+}
+
+/// What a game would have to be told; nothing here, for the console tells every program that is attached to it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Passed;
+
+impl Passed {
+    /// Gives it to the game as well.
+    #[expect(clippy::unused_self, reason = "other systems pass a signal on")]
+    pub(crate) fn pass_on(self, _pid: u32) {}
+}
+
+/// What would end this process while it waits for a game.
+#[derive(Debug)]
+pub(crate) struct GameSignals {
+    stop: StopSignals,
+}
+
+impl GameSignals {
+    /// Starts to listen; from here on Ctrl-C does not end the process.
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self { stop: StopSignals::new()? })
+    }
+
+    /// Waits for the next one; nothing, because the game has got it already.
+    pub(crate) async fn recv(&mut self) -> Option<Passed> {
+        self.stop.recv().await;
+        None
+    }
+}
+
+/// The exit code of a game.
+pub(crate) fn ended_with(status: ExitStatus) -> i32 {
+    status.code().unwrap_or(1)
 }
 
 /// The host's name.

@@ -9,6 +9,8 @@ mod doctor;
 #[cfg(unix)]
 mod interrupt;
 mod pages;
+#[cfg(unix)]
+mod play;
 mod running;
 mod transfers;
 mod usage;

@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
-use bonfire_engine::Snapshot;
+use bonfire_engine::command::{Command, Reply};
+use bonfire_engine::event::PeerEvent;
+use bonfire_engine::saves_view::AuditEntry;
 use bonfire_engine::snapshot::{GameView, PeerView};
+use bonfire_engine::{Report, Snapshot};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -72,6 +75,58 @@ fn are_whole<T: DeserializeOwned + Serialize>(heading: &str) {
         let read: T = serde_json::from_value(example.clone()).unwrap_or_else(|e| panic!("{heading}: {e}"));
         assert_eq!(serde_json::to_value(read).unwrap(), example, "{heading}");
     }
+}
+
+/// Every example line of the page, wherever it stands.
+fn lines_of_the_page() -> Vec<Value> {
+    let page = page();
+    let blocks = page.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap().to_owned());
+    blocks.flat_map(|b| b.lines().map(|l| serde_json::from_str(l).unwrap()).collect::<Vec<_>>()).collect()
+}
+
+/// Checks that an example is read as what it is an example of, and that it has no field which that has not.
+fn is_one<T: DeserializeOwned + Serialize>(example: &Value) {
+    let read: T = serde_json::from_value(example.clone()).unwrap_or_else(|e| panic!("{e} in {example}"));
+    let written = serde_json::to_value(read).unwrap();
+    has_all(&written, example, &example.to_string());
+}
+
+fn has_all(written: &Value, example: &Value, at: &str) {
+    match (written, example) {
+        (Value::Object(written), Value::Object(example)) => {
+            for (name, value) in example.iter().filter(|(_, value)| !value.is_null()) {
+                has_all(written.get(name).unwrap_or_else(|| panic!("no field {name} in {at}")), value, at);
+            }
+        }
+        (Value::Array(written), Value::Array(example)) => {
+            assert_eq!(written.len(), example.len(), "{at}");
+            written.iter().zip(example).for_each(|(written, example)| has_all(written, example, at));
+        }
+        (written, example) => assert_eq!(written, example, "{at}"),
+    }
+}
+
+#[test]
+fn every_command_reply_and_event_of_the_page_is_one() {
+    let lines = lines_of_the_page();
+    let (mut commands, mut replies, mut events) = (0, 0, 0);
+    for line in &lines {
+        if ["library", "transfers", "saves", "devices"].iter().any(|group| line.get(*group).is_some()) {
+            is_one::<Command>(line);
+            commands += 1;
+        } else if line["type"].is_string() && serde_json::from_value::<Reply>(line.clone()).is_ok() {
+            is_one::<Reply>(line);
+            replies += 1;
+        } else if line["type"].is_string() {
+            is_one::<PeerEvent>(line);
+            events += 1;
+        } else if line["code"].is_string() {
+            is_one::<Report>(line);
+        } else if line["action"].is_string() {
+            is_one::<AuditEntry>(line);
+        }
+    }
+    assert_eq!((commands, replies, events), (8 + 24 + 11, 4 + 10, 12));
 }
 
 #[test]

@@ -11,6 +11,12 @@ fn usage_errors_exit_with_2_and_say_what_is_wrong() {
         &["run", "--listen", "here"],
         &["demo", "--size", "1"],
         &["completions", "sh"],
+        &["saves"],
+        &["saves", "resolve", "quake"],
+        &["saves", "release", "quake"],
+        &["saves", "switch", "quake"],
+        &["saves", "retention", "quake", "--keep", "0"],
+        &["play", "quake"],
         &[],
     ] {
         let said = run(args).expect(2);
@@ -49,6 +55,18 @@ fn every_command_for_a_peer_exits_with_4_when_none_runs() {
         &["catalog", "add", "quake"],
         &["catalog", "remove", "quake"],
         &["catalog", "export", &out],
+        &["saves", "list"],
+        &["saves", "add", "quake", "saves"],
+        &["saves", "push", "quake"],
+        &["saves", "history", "quake"],
+        &["saves", "conflicts"],
+        &["saves", "verify"],
+        &["saves", "audit"],
+        &["devices", "list"],
+        &["devices", "pair"],
+        &["devices", "pair", "--code", "C7H-4PX"],
+        &["devices", "remove", "deck", "--yes"],
+        &["play", "quake", "--strict", "--", "true"],
     ] {
         let args = [&["--json", "--data-dir", &data_dir][..], command].concat();
         let said = run(&args).expect(4);

@@ -1,0 +1,78 @@
+//! `bonfire play GAME -- CMD`: brings the save up to date, runs the game, and hands the new save on. The game's stdio and
+//! exit code are its own; what is said goes to stderr. Decides nothing about saves: a conflict is shown, never settled.
+
+mod session;
+
+use std::path::Path;
+use std::process::Stdio;
+
+use bonfire_engine::{ErrorClass, Report};
+use tokio::process::{Child, Command};
+
+use crate::args::saves::PlayArgs;
+use crate::exit::{Exit, Failure};
+use crate::platform::{GameSignals, ended_with};
+use crate::progress::signals_failed;
+use crate::render::{Out, Tone};
+use session::Session;
+
+pub(crate) async fn run(out: &Out, data_dir: &Path, args: PlayArgs) -> Result<Exit, Failure> {
+    let session = Session::begin(out, data_dir, &args).await?;
+    // From here on no signal ends this process: what the game leaves has to be handed on.
+    let mut signals = GameSignals::new().map_err(signals_failed)?;
+    let mut game = match spawn(out, &args) {
+        Ok(game) => game,
+        Err(report) => {
+            session.end(args.wait).await;
+            return Err(report.into());
+        }
+    };
+    session.playing(game.id()).await;
+    let status = loop {
+        tokio::select! {
+            biased;
+            status = game.wait() => break status,
+            signal = signals.recv() => {
+                if let (Some(signal), Some(pid)) = (signal, game.id()) {
+                    signal.pass_on(pid);
+                }
+            }
+        }
+    };
+    session.end(args.wait).await;
+    match status {
+        Ok(status) => Ok(Exit::Game(ended_with(status))),
+        Err(error) => {
+            Err(Report::new(ErrorClass::Environment, "game_lost", format!("cannot wait for the game: {error}")).into())
+        }
+    }
+}
+
+fn spawn(out: &Out, args: &PlayArgs) -> Result<Child, Report> {
+    let Some((program, rest)) = args.command.split_first() else {
+        unreachable!("BUG: the command line asks for a program")
+    };
+    let mut command = Command::new(program);
+    command.args(rest);
+    if out.is_json() {
+        // stdout carries JSON and nothing else.
+        command.stdout(Stdio::from(std::io::stderr()));
+    }
+    command.spawn().map_err(|e| {
+        let name = program.to_string_lossy();
+        match e.kind() {
+            std::io::ErrorKind::NotFound => {
+                Report::new(ErrorClass::NotFound, "no_such_program", format!("cannot start {name}: it is not there"))
+                    .hint("give the program's path, or see that its folder is in PATH")
+            }
+            _ => Report::new(ErrorClass::Environment, "game_not_started", format!("cannot start {name}: {e}")),
+        }
+    })
+}
+
+/// A line about the save, for people.
+fn tell(out: &Out, tone: Tone, text: &str) {
+    if !out.is_json() {
+        out.say(tone, "bonfire:", text);
+    }
+}
