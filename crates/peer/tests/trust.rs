@@ -1,7 +1,9 @@
 //! What whoever is no device of a player, or is none any more, gets of that player's saves: nothing.
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub, reason = "a test may stop at the first surprise")]
 
-#[allow(dead_code, unused_imports, reason = "other tests use the rest of it")]
+#[allow(dead_code, reason = "other tests use the rest of it")]
+mod player;
+#[allow(dead_code, reason = "other tests use the rest of it")]
 mod seat;
 
 use std::collections::BTreeSet;
@@ -15,7 +17,9 @@ use bonfire_proto::message_sync::{SharedChangeRequest, StateRequest};
 use bonfire_proto::save::Snapshot;
 use bonfire_proto::{Digest, ErrorCode, ObjectRef, PlayerId, SnapshotId};
 
-use seat::{MIB, Raw, Seat, add_save, code, devices, make_player, slot, write};
+use player::raw::Raw;
+use player::{add_save, code, devices, make_player, slot};
+use seat::{MIB, Seat, write};
 
 /// Every request about a player.
 fn requests(player_id: PlayerId, snapshot_id: SnapshotId) -> Vec<Request> {

@@ -1,12 +1,15 @@
 //! Devices of one player over loopback: they pair by a code, and a save that is made on one appears on the other.
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub, reason = "a test may stop at the first surprise")]
 
-#[allow(dead_code, unused_imports, reason = "other tests use the rest of it")]
+#[allow(dead_code, reason = "other tests use the rest of it")]
+mod player;
+#[allow(dead_code, reason = "other tests use the rest of it")]
 mod seat;
 
 use bonfire_engine::saves::slot::Standing;
 
-use seat::{Seat, add_save, make_player, pair, payload, slot};
+use player::{add_save, make_player, pair, slot};
+use seat::{Seat, payload};
 
 async fn current(seat: &Seat, known: u64) {
     let is_current = |s: &bonfire_engine::Snapshot| {

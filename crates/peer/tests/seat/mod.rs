@@ -1,8 +1,6 @@
 //! One seat of a room on loopback: a whole peer with folders of its own.
 
-mod device;
 mod hooked;
-mod raw;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -26,10 +24,8 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-pub use device::{add_save, code, devices, make_player, pair, saves, slot};
 use hooked::Hooked;
 pub use hooked::Step;
-pub use raw::Raw;
 
 pub const WITHIN: Duration = Duration::from_secs(60);
 pub const MIB: usize = 1 << 20;

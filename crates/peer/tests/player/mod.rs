@@ -8,7 +8,9 @@ use bonfire_engine::{Report, Snapshot};
 use bonfire_proto::PlayerId;
 use bonfire_proto::message_pair::DeviceRole;
 
-use super::{Seat, game};
+use crate::seat::{Seat, game};
+
+pub mod raw;
 
 pub async fn devices(seat: &Seat, command: DevicesCommand) -> Result<Reply, Report> {
     seat.handle.send(Command::Devices(command)).await

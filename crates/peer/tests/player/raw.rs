@@ -11,7 +11,7 @@ use bonfire_proto::message_pair::{PairDevice, PairPart};
 use bonfire_proto::{DeviceEpoch, Digest, LibraryEpoch, PlayerId};
 use tempfile::TempDir;
 
-use super::patient;
+use crate::seat::patient;
 
 /// Somebody who was let in and is whatever the test makes of it.
 pub struct Raw {
