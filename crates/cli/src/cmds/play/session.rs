@@ -169,10 +169,10 @@ impl<'a> Session<'a> {
 
     /// The game runs as this process.
     pub(super) async fn playing(&self, pid: Option<u32>) {
-        if let (true, Some(pid)) = (self.out.is_json(), pid) {
-            if self.out.json(&json!({ "playing": { "pid": pid } })).is_err() {
-                tracing::debug!("nobody reads which process the game is");
-            }
+        if let (true, Some(pid)) = (self.out.is_json(), pid)
+            && self.out.json(&json!({ "playing": { "pid": pid } })).is_err()
+        {
+            tracing::debug!("nobody reads which process the game is");
         }
         let (Some(at), Some(pid)) = (&self.at, pid) else { return };
         let told = async {

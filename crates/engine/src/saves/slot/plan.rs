@@ -83,9 +83,13 @@ impl Slot {
         }
     }
 
-    /// Carries out the wish, once the disk is what the base is.
+    /// Carries out the wish, once the disk is what the base is. Where nothing is, sides can be chosen from as well.
     fn fulfil(&mut self, disk: &Disk, sides: &BTreeSet<SnapshotId>) -> Option<Step> {
-        let Disk::Clean(base) = disk else { return None };
+        let base = match (disk, &self.wish) {
+            (Disk::Clean(base), _) => Some(*base),
+            (Disk::Absent, Some(Wish::Resolve(_))) => None,
+            _ => return None,
+        };
         let content = match self.wish.as_ref()? {
             Wish::Resolve(id) | Wish::Rollback(id) => Some(*id),
             Wish::Delete => None,
@@ -96,16 +100,16 @@ impl Slot {
         let make = match self.wish.take()? {
             Wish::Resolve(content) => {
                 let mut parents = sides.clone();
-                parents.insert(base.id);
+                parents.extend(base.map(|base| base.id));
                 // Settled meanwhile, here or elsewhere.
                 if sides.is_empty() {
                     return None;
                 }
                 Make::Resolve { parents: self.lineage.maximal(&parents), content }
             }
-            Wish::Rollback(to) if to == base.id => return None,
+            Wish::Rollback(to) if base.is_some_and(|base| to == base.id) => return None,
             Wish::Rollback(to) => Make::Rollback { parents: self.base_alone(), to },
-            Wish::Delete if base.is_deletion => return None,
+            Wish::Delete if base.is_some_and(|base| base.is_deletion) => return None,
             Wish::Delete => Make::Tombstone { parents: self.base_alone() },
         };
         self.make(false, make)

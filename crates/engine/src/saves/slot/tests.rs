@@ -365,6 +365,25 @@ fn a_resolution_settles_it_everywhere_and_the_copies_go() {
 }
 
 #[test]
+fn a_device_that_never_had_the_save_settles_a_conflict_too() {
+    let mut player = Player::new(3);
+    player.part = vec![0, 1, 2];
+    player.edit(0);
+    player.edit(1);
+    player.rest();
+    player.part.fill(0);
+    player.rest();
+    assert_eq!(player.standings(), BTreeSet::from([Standing::Conflict]));
+    let slot = &mut player.devices[2].slot;
+    assert_eq!((slot.record().base, slot.sides().len()), (None, 2));
+    let choice = *slot.sides().first().unwrap();
+    slot.wish(Wish::Resolve(choice)).unwrap();
+    player.rest();
+    assert!(player.is_in_step(), "{:?}", player.standings());
+    assert_eq!(player.history(), BTreeSet::from([1, 2]));
+}
+
+#[test]
 fn two_resolutions_at_once_conflict_again_when_they_differ_and_join_when_they_agree() {
     for differ in [true, false] {
         let mut player = two_in_conflict();
