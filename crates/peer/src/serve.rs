@@ -3,10 +3,9 @@
 //! Owns the bounds on what one peer may cost here. Who may ask what is `engine::trust::gate`'s rule, whether a game may be
 //! served at all `engine::serving`'s.
 
-use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bonfire_disk::{ServeError, ServedFile};
@@ -14,7 +13,7 @@ use bonfire_engine::Report;
 use bonfire_engine::budget::{BudgetLimits, TokenBucket};
 use bonfire_engine::input::{ConnId, ConnInput, Input, PairId, Watched};
 use bonfire_engine::serving::{self, ServingView};
-use bonfire_engine::trust::roster::{Proven, Roster};
+use bonfire_engine::trust::roster::Roster;
 use bonfire_net::pairing::{End, IncomingPairing};
 use bonfire_net::{Connection, Endpoint, IncomingStream, NetError, Opened, Reply};
 use bonfire_proto::chunk::chunk_hash;
@@ -37,9 +36,11 @@ use crate::saves::Saves;
 use crate::task::Event;
 use crate::world::World;
 
+mod asker;
 mod lists;
 mod saves;
 
+use asker::Asker;
 use lists::Lists;
 
 /// Chunks held in memory for all peers together: 48 × 4 MiB is 192 MiB, which keeps eight receivers fed.
@@ -73,38 +74,6 @@ struct Leave {
     _own: OwnedSemaphorePermit,
 }
 
-/// A connection that is served.
-#[derive(Clone)]
-struct Asker {
-    connection: Connection,
-    memory: Arc<Semaphore>,
-    /// Of which reading of the folder it was given a list without hashes. Nothing on the wire tells two readings apart that
-    /// find the same names and sizes, so chunks of another reading are refused.
-    given: Arc<Mutex<BTreeMap<GameId, u64>>>,
-    /// Who it is.
-    proven: Proven,
-    fetched: saves::Fetched,
-}
-
-impl Asker {
-    fn note_given(&self, game: &GameId, generation: Option<u64>) {
-        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
-        match generation {
-            Some(generation) => given.insert(game.clone(), generation),
-            None => given.remove(game),
-        };
-    }
-
-    fn may_go_on(&self, game: &GameId, generation: u64, is_read: bool) -> bool {
-        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
-        if !is_read {
-            // A list may have come over an earlier connection.
-            given.entry(game.clone()).or_insert(generation);
-        }
-        given.get(game).is_none_or(|at| *at == generation)
-    }
-}
-
 impl Server {
     pub(crate) fn new(
         world: World,
@@ -127,9 +96,7 @@ impl Server {
         let started = Instant::now();
         let mut told: Option<Instant> = None;
         let memory = Arc::new(Semaphore::new(CHUNKS_PER_CONNECTION));
-        let proven = Proven { peer: connection.peer_id(), key_hash: connection.key_hash().0 };
-        let connection_of = connection.clone();
-        let asker = Asker { connection: connection_of, memory, given: Arc::default(), proven, fetched: Arc::default() };
+        let asker = Asker::new(connection.clone(), memory);
         let mut tasks = JoinSet::new();
         loop {
             while let Some(done) = tasks.try_join_next() {

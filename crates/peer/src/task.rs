@@ -4,34 +4,30 @@
 //! that the disk does not have.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bonfire_engine::command::Reply;
 use bonfire_engine::engine::Engine;
-use bonfire_engine::input::{CommandId, ConnId, Effect, Input, OpId, OpPlan, PairAnswer, PairCall, PairId, PairInput};
-use bonfire_engine::record::Record;
-use bonfire_engine::saves::work::{SaveInput, SaveJob, SaveWork};
+use bonfire_engine::input::{CommandId, ConnId, Effect, Input, OpId, OpPlan, PairAnswer, PairId, PairInput};
+use bonfire_engine::saves::work::SaveJob;
 use bonfire_engine::serving::ServingView;
 use bonfire_engine::trust::roster::{Proven, Roster};
 use bonfire_engine::{ErrorClass, EventRecord, PeerEvent, Report, Snapshot, UnixMillis};
-use bonfire_net::pairing::End;
-use bonfire_net::{Announcement, Connection, Discovery, Endpoint};
-use bonfire_proto::limits::PROTO_VERSION;
+use bonfire_net::{Connection, Discovery, Endpoint};
+use bonfire_proto::PeerId;
 use bonfire_proto::message::{Control, Request, Response};
-use bonfire_proto::{CloseCode, PeerId};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use crate::conns::{self, Arrival, Conns};
 use crate::download;
-use crate::errors;
 use crate::handle::PeerCommand;
 use crate::hash::Hasher;
 use crate::index::Index;
 use crate::library;
-use crate::pairing::{Pairing, Pairings};
+use crate::pairing::Pairings;
 use crate::players_file::PlayersFile;
 use crate::probe;
 use crate::running::{Run, Running};
@@ -42,14 +38,9 @@ use crate::world::World;
 
 /// How often progress is put into the snapshot while something is active.
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
-/// Longest wait for the other sides to take note of our closing. They are told at once; a second covers bad Wi-Fi.
-const CLOSE_WITHIN: Duration = Duration::from_secs(1);
-/// How long the socket outlives connections that were open. That one is closed is told in one packet, which a full buffer
-/// loses; whoever still talks to it meanwhile is told again.
-const LINGER: Duration = Duration::from_millis(300);
-/// Longest wait for downloads to make durable what they have verified: a slow disk may take seconds. What is not durable
-/// then is hashed again at the next start, as after a kill.
-const SUSPEND_WITHIN: Duration = Duration::from_secs(5);
+mod ending;
+mod players;
+mod telling;
 
 /// What wakes the task.
 pub(crate) enum Event {
@@ -276,7 +267,7 @@ impl Task {
             }
             Effect::Save(job) => self.save(*job),
             Effect::Audit(command, filter) => {
-                self.state.workers.spawn(audit(self.world.clone(), command, filter, self.events.clone()));
+                self.state.workers.spawn(players::audit(self.world.clone(), command, filter, self.events.clone()));
             }
             Effect::WatchSave(set, place) => self.watching.watch(set, place),
             Effect::Pair(id, call) => self.pair(id, *call),
@@ -329,38 +320,6 @@ impl Task {
         Ok(())
     }
 
-    /// Makes records durable in one transaction, and the players among them in their file too.
-    async fn record(&mut self, records: Vec<Record>) -> Result<(), Report> {
-        let (database, players) = (self.world.database.clone(), self.players.clone());
-        let work = move || {
-            let mut players = players.lock().unwrap_or_else(PoisonError::into_inner);
-            players.before(&records)?;
-            database.with(|s| s.record(&records)).map_err(|e| errors::store(&e))?;
-            players.after(&records)
-        };
-        self.world.blocking.run(work).await?
-    }
-
-    fn save(&mut self, job: SaveJob) {
-        let sources = match &job.work {
-            SaveWork::Fetch { sources, .. } => resolve(&self.conns, sources),
-            _ => Vec::new(),
-        };
-        let work = self.saves.clone().run(job.clone(), sources, self.events.clone());
-        let worker = self.state.workers.spawn(work);
-        self.state.saving.insert(worker.id(), job);
-    }
-
-    fn pair(&mut self, id: PairId, call: PairCall) {
-        let Some(connection) = self.conns.get(call.conn).cloned() else {
-            let error = Report::new(ErrorClass::Remote, "connection_lost", "the other device is gone").retryable();
-            return self.defer(Input::Pairing(id, PairInput::Failed { error, refused: None }));
-        };
-        let ours = End { peer_id: self.endpoint.peer_id(), key_hash: self.endpoint.key_hash() };
-        let pairing = Pairing::new(id, ours, &connection, self.world.random.clone(), self.events.clone());
-        self.state.workers.spawn(pairing.call(connection, call));
-    }
-
     /// A worker ended. One that panicked still ends its operation, which would else block its game for ever.
     async fn reap(&mut self, ended: Result<tokio::task::Id, tokio::task::JoinError>) {
         let error = match ended {
@@ -400,53 +359,6 @@ impl Task {
         self.state.running.began(op, run, worker);
     }
 
-    fn announce(&self) {
-        let Some(discovery) = &self.discovery else { return };
-        let summary = self.engine.library().summary();
-        let announcement = Announcement {
-            peer_id: self.endpoint.peer_id(),
-            port: self.about.listen.port(),
-            proto_ver: PROTO_VERSION,
-            library_rev: summary.library_rev,
-            library_epoch: summary.library_epoch,
-            // Anyone on the LAN hears this. The name, which may be a person's, is told in hello alone.
-            hostname: format!("bonfire-{}", self.endpoint.peer_id().short()),
-        };
-        if let Err(error) = discovery.announce(&announcement) {
-            // Static addresses still work, so this is told and not fatal.
-            tracing::warn!("cannot announce this peer: {error}");
-        }
-    }
-
-    /// Emits an event that comes from no batch, with a snapshot that holds it.
-    fn tell(&mut self, event: PeerEvent) {
-        self.publish_up_to(self.state.seq + 1);
-        self.emit(event);
-    }
-
-    fn emit(&mut self, event: PeerEvent) {
-        self.state.seq += 1;
-        // No listener is no error: events are for whoever is there.
-        if self.told.send(EventRecord { seq: self.state.seq, event }).is_err() {
-            tracing::trace!("nobody listens to events");
-        }
-    }
-
-    fn publish(&mut self) {
-        self.publish_up_to(self.state.seq);
-    }
-
-    fn publish_up_to(&mut self, seq: u64) {
-        self.state.stale = false;
-        let mut snapshot = library::snapshot(&self.engine, &self.about, self.now(), seq);
-        self.state.running.show(&mut snapshot.operations);
-        for view in &mut snapshot.peers {
-            let conn = self.engine.link_of(&view.peer).and_then(|c: ConnId| self.conns.get(c));
-            view.rtt_us = conn.map_or(0, |c| u64::try_from(c.rtt().as_micros()).unwrap_or(u64::MAX));
-        }
-        self.snapshot.send_replace(Arc::new(snapshot));
-    }
-
     /// Feeds an input after the batch under way. The queue is never full of these: one for each lost connection.
     fn defer(&self, input: Input) {
         if self.events.try_send(Event::Input(input)).is_err() {
@@ -457,59 +369,10 @@ impl Task {
     fn now(&self) -> bonfire_engine::Instant {
         bonfire_engine::Instant(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
-
-    async fn shut_down(mut self, accepting: tokio::task::JoinHandle<()>) {
-        let had_connections = self.endpoint.open_connections() > 0;
-        accepting.abort();
-        if let Err(error) = accepting.await
-            && error.is_panic()
-        {
-            tracing::error!("accepting connections failed: {error}");
-        }
-        if let Some(discovery) = &self.discovery {
-            discovery.shutdown();
-        }
-        self.state.running.stop();
-        self.conns.shut_down().await;
-        self.hasher.stop();
-        self.watching.stop();
-        let (running, workers) = (&self.state.running, &mut self.state.workers);
-        let suspended = async { while !running.is_over() && workers.join_next().await.is_some() {} };
-        if timeout(SUSPEND_WITHIN, suspended).await.is_err() {
-            tracing::warn!("a download did not come to a stop in time; its journal lets the next start go on");
-        }
-        self.state.running.abort();
-        self.state.workers.shutdown().await;
-        if timeout(SUSPEND_WITHIN, self.saves.stop()).await.is_err() {
-            tracing::warn!("work on a save did not end in time; the next start finishes it");
-        }
-        self.endpoint.close(CloseCode::ShuttingDown);
-        // A handshake that was given up at a bad moment is remembered by the transport until it is idle; nobody waits
-        // for its end.
-        if timeout(CLOSE_WITHIN, self.endpoint.wait_idle()).await.is_err() {
-            tracing::debug!("a connection did not end in time");
-        }
-        if had_connections {
-            tokio::time::sleep(LINGER).await;
-        }
-        self.tell(PeerEvent::Stopped);
-    }
 }
 
 fn resolve(conns: &Conns, sources: &[(PeerId, ConnId)]) -> Vec<(PeerId, Connection)> {
     sources.iter().filter_map(|(peer, conn)| conns.get(*conn).map(|c| (*peer, c.clone()))).collect()
-}
-
-async fn audit(
-    world: World,
-    command: CommandId,
-    filter: bonfire_engine::command::AuditFilter,
-    events: mpsc::Sender<Event>,
-) {
-    let database = world.database.clone();
-    let read = world.blocking.run(move || database.with(|s| s.audit(&filter)).map_err(|e| errors::store(&e)));
-    let reply = read.await.and_then(|r| r).map(|entries| Reply::Audit { entries });
-    conns::send(&events, Event::Input(Input::Save(SaveInput::Answered(command, reply)))).await;
 }
 
 fn shut_down() -> Input {
