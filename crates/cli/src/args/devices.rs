@@ -132,7 +132,12 @@ pub(crate) struct PairArgs {
     #[arg(long, conflicts_with = "player")]
     pub(crate) join: bool,
 
-    /// The joining device is one that nobody sits at: it holds saves and manages no devices
+    /// The joining device is one that nobody sits at, which holds saves and manages no devices: so it is with tokens,
+    /// unless --personal is given
     #[arg(long)]
     pub(crate) unattended: bool,
+
+    /// The joining device is the player's own, which manages devices too: so it is with codes; a token has to be made so
+    #[arg(long, conflicts_with = "unattended")]
+    pub(crate) personal: bool,
 }

@@ -23,23 +23,26 @@ pub(crate) async fn run(out: &Out, data_dir: &Path, args: PlayArgs) -> Result<Ex
     let mut game = match spawn(out, &args) {
         Ok(game) => game,
         Err(report) => {
-            session.end(args.wait).await;
+            session.end(args.wait, false).await;
             return Err(report.into());
         }
     };
-    session.playing(game.id()).await;
+    let company = session.keep_company(game.id());
+    tokio::pin!(company);
     let status = loop {
+        let pid = game.id();
         tokio::select! {
             biased;
             status = game.wait() => break status,
+            () = &mut company => unreachable!("BUG: the game is kept company for as long as it runs"),
             signal = signals.recv() => {
-                if let (Some(signal), Some(pid)) = (signal, game.id()) {
+                if let (Some(signal), Some(pid)) = (signal, pid) {
                     signal.pass_on(pid);
                 }
             }
         }
     };
-    session.end(args.wait).await;
+    session.end(args.wait, true).await;
     match status {
         Ok(status) => Ok(Exit::Game(ended_with(status))),
         Err(error) => {

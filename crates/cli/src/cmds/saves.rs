@@ -20,7 +20,7 @@ use super::asker::{Asker, exactly, unfit};
 use crate::args::saves::{AuditArgs, HistoryArgs, ResolveArgs, SavesAddArgs, SavesCmd, Which};
 use crate::exit::{Exit, Failure};
 use crate::folders;
-use crate::render::{Out, Tone, count, size};
+use crate::render::{Out, Tone, brief, count, size};
 use crate::when;
 use change::{changed, done};
 use conflict::Conflict;
@@ -99,8 +99,13 @@ pub(crate) async fn run(out: &Out, data_dir: &Path, command: SavesCmd) -> Result
         }
         SavesCmd::Delete(which) => {
             let at = asker.at(&which).await?;
-            done(&mut asker, &at, SavesCommand::Delete { at: at.clone() }, "is deleted on every device; history stays")
-                .await
+            done(
+                &mut asker,
+                &at,
+                SavesCommand::Delete { at: at.clone() },
+                "is deleted here, and on the other devices as they hear of it; history stays",
+            )
+            .await
         }
         SavesCmd::Forget(which) => {
             let at = asker.at(&which).await?;
@@ -110,14 +115,15 @@ pub(crate) async fn run(out: &Out, data_dir: &Path, command: SavesCmd) -> Result
         SavesCmd::Pin { which, id, off } => {
             let at = asker.at(&which).await?;
             let snapshot = asker.version(&at, &id).await?;
-            let text = if off { "is pinned no longer" } else { "is pinned" };
-            done(&mut asker, &at, SavesCommand::Pin { at: at.clone(), snapshot, pinned: !off }, text).await
+            let text = format!("version {} is {}", brief(&snapshot), if off { "pinned no longer" } else { "pinned" });
+            done(&mut asker, &at, SavesCommand::Pin { at: at.clone(), snapshot, pinned: !off }, &text).await
         }
         SavesCmd::Note { which, id, text } => {
             let at = asker.at(&which).await?;
             let snapshot = asker.version(&at, &id).await?;
             let said = if text.is_empty() { "has no note any more" } else { "has its note" };
-            done(&mut asker, &at, SavesCommand::Note { at: at.clone(), snapshot, text }, said).await
+            let said = format!("version {} {said}", brief(&snapshot));
+            done(&mut asker, &at, SavesCommand::Note { at: at.clone(), snapshot, text }, &said).await
         }
         SavesCmd::Retention { which, keep, no_autocleanup } => {
             let at = asker.at(&which).await?;
@@ -131,8 +137,10 @@ pub(crate) async fn run(out: &Out, data_dir: &Path, command: SavesCmd) -> Result
         }
         SavesCmd::RenameSlot { which, name } => {
             let at = asker.at(&which).await?;
+            let said =
+                if name.is_empty() { "has its plain name again".to_owned() } else { format!("is called {name} now") };
             let rename = SavesCommand::RenameSlot { at: at.clone(), display_name: name };
-            done(&mut asker, &at, rename, "has its name").await
+            done(&mut asker, &at, rename, &said).await
         }
         SavesCmd::Track(which) => {
             let at = asker.at(&which).await?;

@@ -21,6 +21,8 @@ use crate::render::{Tone, count, shown, span};
 
 /// How long after its end the peer may take to say that a code has run out.
 const GRACE: Duration = Duration::from_secs(5);
+/// Characters of what can only be a token: codes are much shorter.
+const TOKEN_LEN_MIN: usize = 16;
 
 pub(super) async fn run(asker: &mut Asker<'_>, args: PairArgs) -> Result<Exit, Failure> {
     match args.code.clone() {
@@ -29,8 +31,11 @@ pub(super) async fn run(asker: &mut Asker<'_>, args: PairArgs) -> Result<Exit, F
     }
 }
 
-fn role(args: &PairArgs) -> DeviceRole {
-    if args.unattended { DeviceRole::Unattended } else { DeviceRole::Personal }
+/// What the joining device becomes, unless it was said: with a token one that nobody sits at, with a code the player's own.
+/// Both sides have to say the same.
+fn role(args: &PairArgs, code: &str) -> DeviceRole {
+    let is_token = code.chars().filter(char::is_ascii_alphanumeric).count() >= TOKEN_LEN_MIN;
+    if args.unattended || (is_token && !args.personal) { DeviceRole::Unattended } else { DeviceRole::Personal }
 }
 
 async fn type_code(asker: &mut Asker<'_>, args: PairArgs, code: String) -> Result<Exit, Failure> {
@@ -53,7 +58,8 @@ async fn type_code(asker: &mut Asker<'_>, args: PairArgs, code: String) -> Resul
         }
         None => None,
     };
-    let pair = DevicesCommand::Pair { code, with, player, join: args.join, role: role(&args) };
+    let role = role(&args, &code);
+    let pair = DevicesCommand::Pair { code, with, player, join: args.join, role };
     let reply = asker.devices(&"the other machine", pair).await?;
     let Reply::Paired { name, .. } = &reply else { return Err(unfit(&reply)) };
     paired(asker, name, &json!({ "result": reply }))
@@ -76,7 +82,7 @@ async fn show_code(asker: &mut Asker<'_>, args: PairArgs) -> Result<Exit, Failur
     let player = asker.player(args.whose.player.as_deref()).await?;
     // Before the code is shown: what comes of it must not be missed.
     asker.stop.before(&WHAT, asker.client.follow()).await?;
-    let show = DevicesCommand::ShowCode { player, join: args.join, role: role(&args) };
+    let show = DevicesCommand::ShowCode { player, join: args.join, role: role(&args, "") };
     let reply = asker.devices(&WHAT, show).await?;
     let Reply::PairCode { code, seconds, tries, invites } = &reply else { return Err(unfit(&reply)) };
     let out = asker.out;
@@ -104,7 +110,7 @@ async fn show_code(asker: &mut Asker<'_>, args: PairArgs) -> Result<Exit, Failur
             pushed = client.next() => pushed?,
             () = asker.stop.asked() => return hide(asker).await,
             () = sleep_until(until) => {
-                return Err(Report::new(ErrorClass::Cancelled, "code_expired", "nobody has used the code")
+                return Err(Report::new(ErrorClass::Remote, "code_expired", "nobody has used the code")
                     .hint("show a new one with: bonfire devices pair")
                     .into());
             }
@@ -148,7 +154,27 @@ fn plural(tries: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{large, plural};
+    use bonfire_proto::message_pair::DeviceRole;
+
+    use super::{large, plural, role};
+    use crate::args::devices::{PairArgs, Whose};
+
+    #[test]
+    fn who_joins_with_a_token_is_unattended_unless_said_otherwise() {
+        let args = |unattended, personal| PairArgs {
+            code: None,
+            with: None,
+            whose: Whose { player: None },
+            join: false,
+            unattended,
+            personal,
+        };
+        let token = "CRX3-MP9Q-W5J9-VWXX-8MH6-9X94-28P4-6857-43JF";
+        assert_eq!(role(&args(false, false), token), DeviceRole::Unattended);
+        assert_eq!(role(&args(false, true), token), DeviceRole::Personal);
+        assert_eq!(role(&args(false, false), "C7H-4PX"), DeviceRole::Personal);
+        assert_eq!(role(&args(true, false), ""), DeviceRole::Unattended);
+    }
 
     #[test]
     fn a_code_is_shown_with_its_characters_apart() {

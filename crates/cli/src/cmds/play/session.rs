@@ -28,6 +28,9 @@ use crate::when;
 /// How long the peer may take to put what the game left into history, at least.
 const CAPTURE_LIMIT: Duration = Duration::from_secs(60);
 
+/// How long a peer that was lost while the game runs has before it is looked for again.
+const AGAIN_AFTER: Duration = Duration::from_secs(2);
+
 /// A game that is about to be played, is played, or was.
 pub(super) struct Session<'a> {
     out: &'a Out,
@@ -167,30 +170,45 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The game runs as this process.
-    pub(super) async fn playing(&self, pid: Option<u32>) {
+    /// Tells the peer which process the game is, and tells it anew when it was started again meanwhile. Never ends.
+    pub(super) async fn keep_company(&self, pid: Option<u32>) {
         if let (true, Some(pid)) = (self.out.is_json(), pid)
             && self.out.json(&json!({ "playing": { "pid": pid } })).is_err()
         {
             tracing::debug!("nobody reads which process the game is");
         }
-        let (Some(at), Some(pid)) = (&self.at, pid) else { return };
-        let told = async {
-            let mut client = Client::connect(&self.data_dir).await?;
-            client.command(Command::Saves(SavesCommand::PlayIs { at: at.clone(), pid })).await
-        };
-        if let Err(report) = told.await {
-            tracing::debug!(error = %report, "the peer does not know which process the game is; it knows the one that waits");
+        let (Some(at), Some(pid)) = (&self.at, pid) else { return std::future::pending().await };
+        let begins = Command::Saves(SavesCommand::PlayBegins { at: at.clone(), pid: std::process::id() });
+        let is = Command::Saves(SavesCommand::PlayIs { at: at.clone(), pid });
+        let mut is_begun = true;
+        loop {
+            let lost = async {
+                let mut client = Client::connect(&self.data_dir).await?;
+                if !is_begun {
+                    client.long_command(begins.clone()).await?;
+                }
+                client.command(is.clone()).await?;
+                // Nothing is pushed to who does not follow: this ends with the connection.
+                loop {
+                    client.next().await?;
+                }
+            };
+            let lost: Result<(), Report> = lost.await;
+            if let Err(report) = lost {
+                tracing::debug!(error = %report, "the peer does not know of the game at present");
+            }
+            is_begun = false;
+            tokio::time::sleep(AGAIN_AFTER).await;
         }
     }
 
     /// The game has ended, or could not be started: has what it left put into history, and says what came of it.
-    pub(super) async fn end(&self, wait: u64) {
+    pub(super) async fn end(&self, wait: u64, was_played: bool) {
         let Some(at) = &self.at else { return };
         // New ones: a signal that ended the game must not end this too.
         let ended = match StopSignals::new() {
             Ok(mut signals) => tokio::select! {
-                ended = self.hand_on(at, Duration::from_secs(wait)) => ended,
+                ended = self.hand_on(at, Duration::from_secs(wait), was_played) => ended,
                 () = signals.recv() => {
                     Err(Report::new(ErrorClass::Cancelled, "interrupted", "not waiting for the save to be kept"))
                 }
@@ -207,7 +225,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    async fn hand_on(&self, at: &SaveRef, wait: Duration) -> Result<(), Report> {
+    async fn hand_on(&self, at: &SaveRef, wait: Duration, was_played: bool) -> Result<(), Report> {
         let mut client = Client::connect(&self.data_dir).await?;
         let mut snapshot = client.follow().await?;
         let ends = Command::Saves(SavesCommand::PlayEnds { at: at.clone() });
@@ -237,7 +255,9 @@ impl<'a> Session<'a> {
                 Ok(Err(_)) | Err(_) => break,
             }
         }
-        self.report(&slot, &snapshot, is_new);
+        if was_played || is_new {
+            self.report(&slot, &snapshot, is_new);
+        }
         Ok(())
     }
 

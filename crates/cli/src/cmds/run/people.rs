@@ -4,6 +4,7 @@ use bonfire_engine::EventRecord;
 use bonfire_engine::command::{Command, NodeCommand};
 use bonfire_engine::event::{PeerEvent, SlotOf};
 use bonfire_peer::PeerHandle;
+use bonfire_proto::PeerId;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -38,7 +39,7 @@ pub(super) async fn tell(
         };
         match event {
             Ok(record) => {
-                if let Some(line) = line(&record.event) {
+                if let Some(line) = line(&record.event, snapshot.me.peer) {
                     out.talk(&line);
                 }
             }
@@ -56,7 +57,7 @@ pub(super) async fn next_line(stdin: &mut Option<mpsc::Receiver<Line>>) -> Optio
 }
 
 /// The line for an event, if it is worth one.
-fn line(event: &PeerEvent) -> Option<String> {
+fn line(event: &PeerEvent, me: PeerId) -> Option<String> {
     Some(match event {
         PeerEvent::PeerAppeared { name, addr, .. } => format!("{name} is here ({addr})"),
         PeerEvent::PeerMoved { peer, addr } => format!("peer {} is now at {addr}", peer.short()),
@@ -100,6 +101,9 @@ fn line(event: &PeerEvent) -> Option<String> {
         PeerEvent::ProblemFound { error, .. } if error.hint.is_empty() => format!("problem: {}", error.message),
         PeerEvent::ProblemFound { error, .. } => format!("problem: {} ({})", error.message, error.hint),
         PeerEvent::DevicePaired { name, .. } => format!("{name} is one of the player's devices now"),
+        PeerEvent::DeviceRemoved { device, .. } if *device == me => {
+            "this machine is no device of the player any more".to_owned()
+        }
         PeerEvent::DeviceRemoved { device, .. } => format!("device {} is removed", device.short()),
         PeerEvent::PairingEnded { error } => format!("no pairing: {}", error.message),
         PeerEvent::Stopped => "stopped".to_owned(),

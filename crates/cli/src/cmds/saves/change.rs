@@ -22,7 +22,7 @@ use crate::when;
 pub(super) async fn changed(asker: &mut Asker<'_>, at: &SaveRef, command: SavesCommand) -> Result<Exit, Failure> {
     let reply = match asker.saves(&at.game, command).await {
         Ok(reply) => reply,
-        Err(failure) => return Err(with_sides(asker, at, failure).await),
+        Err(failure) => return Err(explained(asker, at, failure).await),
     };
     let out = asker.out;
     if out.is_json() {
@@ -62,7 +62,7 @@ pub(super) async fn done(
 ) -> Result<Exit, Failure> {
     let reply = match asker.saves(&at.game, command).await {
         Ok(reply) => reply,
-        Err(failure) => return Err(with_sides(asker, at, failure).await),
+        Err(failure) => return Err(explained(asker, at, failure).await),
     };
     if asker.out.is_json() {
         asker.out.json(&json!({ "result": reply }))?;
@@ -97,25 +97,35 @@ pub(crate) fn open_question(slot: &SlotView) -> Option<Report> {
     })
 }
 
-/// Shows the versions that a refusal speaks of, so that a person can name them.
-async fn with_sides(asker: &mut Asker<'_>, at: &SaveRef, failure: Failure) -> Failure {
-    let is_conflict = |report: &Report| matches!(report.code.as_str(), "conflict" | "stale_conflict");
-    if !matches!(&failure, Failure::Report(report) if is_conflict(report)) {
-        return failure;
+/// Says a refusal in the words of the slot: shows the versions that it speaks of, so that a person can name them, and the
+/// command that answers a held save.
+async fn explained(asker: &mut Asker<'_>, at: &SaveRef, failure: Failure) -> Failure {
+    let Failure::Report(report) = failure else { return failure };
+    if !matches!(report.code.as_str(), "conflict" | "stale_conflict" | "held") {
+        return report.into();
     }
     // What cannot be shown does not hide what was refused.
-    let Ok(snapshot) = asker.snapshot().await else { return failure };
-    let Some(slot) = find::slot(&snapshot, at) else { return failure };
-    let Ok(history) = asker.history(&exactly(slot)).await else { return failure };
+    let Ok(snapshot) = asker.snapshot().await else { return report.into() };
+    let Some(slot) = find::slot(&snapshot, at) else { return report.into() };
+    if report.code == "held" {
+        return open_question(slot).unwrap_or(report).into();
+    }
+    let Ok(history) = asker.history(&exactly(slot)).await else { return report.into() };
     let conflict = Conflict::new(slot, &history);
     if asker.out.is_json() {
-        if let Err(closed) = asker.out.json(&json!({ "conflict": conflict })) {
-            return closed;
-        }
-    } else {
-        conflict.lines(when::now()).iter().for_each(|line| asker.out.talk(line));
+        return match asker.out.json(&json!({ "conflict": conflict })) {
+            Ok(()) => report.into(),
+            Err(closed) => closed,
+        };
     }
-    failure
+    conflict.lines(when::now()).iter().for_each(|line| asker.out.talk(line));
+    // The versions are in the table; the peer's message lists them once more for who has none.
+    let message = if report.code == "conflict" {
+        format!("{}: there are versions that this would hide", title(slot))
+    } else {
+        format!("{}: the newest versions are others than those that were named", title(slot))
+    };
+    Report { message, ..report }.into()
 }
 
 #[cfg(test)]

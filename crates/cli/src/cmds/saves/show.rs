@@ -175,7 +175,7 @@ fn kind(version: &VersionView) -> &'static str {
     match version.kind {
         SnapshotKind::Save => "save",
         SnapshotKind::Tombstone => "deleted",
-        SnapshotKind::Merge => "joined",
+        SnapshotKind::Merge => "settled",
         SnapshotKind::Rollback => "rolled back",
     }
 }
