@@ -24,7 +24,8 @@ skip() {
   $1: $2"
 }
 
-# Command, and the package that brings it; freedoom is a real game as the payload of a room.
+# Command, and the package that brings it; freedoom is a real game as the payload of a room, and the last two are games
+# that are played in one.
 needed() {
     cat <<'LIST'
 strace strace
@@ -37,6 +38,10 @@ b3sum b3sum
 rsync rsync
 scp openssh-client
 cc gcc
+faketime faketime
+script bsdutils
+/usr/games/nethack nethack-console
+/usr/games/crawl crawl
 LIST
 }
 

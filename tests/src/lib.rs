@@ -18,7 +18,10 @@ pub mod peer;
 pub mod program;
 pub mod random;
 pub mod room;
+pub mod saves;
+pub mod screen;
 pub mod stranger;
+pub mod terminal;
 pub mod tree;
 
 pub use peer::{CliOutcome, Peer};

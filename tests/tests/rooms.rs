@@ -6,6 +6,8 @@
 
 #[path = "rooms/cancel.rs"]
 mod cancel;
+#[path = "rooms/conflicts.rs"]
+mod conflicts;
 #[path = "rooms/discovery.rs"]
 mod discovery;
 #[path = "rooms/doctor.rs"]
@@ -20,7 +22,15 @@ mod kill;
 mod library;
 #[path = "rooms/own_files.rs"]
 mod own_files;
+#[path = "rooms/pairing.rs"]
+mod pairing;
+#[path = "rooms/play.rs"]
+mod play;
+#[path = "rooms/real_games.rs"]
+mod real_games;
 #[path = "rooms/refusals.rs"]
 mod refusals;
+#[path = "rooms/saves.rs"]
+mod saves;
 #[path = "rooms/strangers.rs"]
 mod strangers;
