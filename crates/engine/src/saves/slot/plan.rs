@@ -51,7 +51,10 @@ impl Slot {
                 }
                 Action::Tombstone => return self.make(true, Make::Tombstone { parents: self.base_alone() }),
                 Action::Fetch { heads } => {
-                    if let Some(step) = self.fetch(heads) {
+                    // What is here already and still not understood waits for what is missing above it.
+                    let news: Vec<SnapshotId> = heads.into_iter().filter(|id| !self.whole.contains(id)).collect();
+                    let wanted = if news.is_empty() { self.lineage.missing().into_iter().collect() } else { news };
+                    if let Some(step) = self.fetch(wanted) {
                         return Some(step);
                     }
                 }

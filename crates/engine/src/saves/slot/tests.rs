@@ -6,7 +6,7 @@ use bonfire_proto::digest::FieldHasher;
 use bonfire_proto::save::SnapshotKind;
 use bonfire_proto::{PeerId, SnapshotId};
 
-use super::super::tests::{content, device};
+use super::super::tests::{content, device, id, ids, node};
 use super::*;
 
 const MEASURE: Measure = Measure { files: 1, size: 100 };
@@ -362,6 +362,22 @@ fn a_resolution_settles_it_everywhere_and_the_copies_go() {
         assert!(player.devices.iter().all(|d| d.record.copies.is_empty()));
         assert_eq!(player.history(), BTreeSet::from([1, 2, 3]), "the loser stays in history");
     }
+}
+
+#[test]
+fn a_head_that_is_here_and_not_understood_waits_for_what_is_above_it_and_is_not_fetched_again() {
+    // Ours is 2, made from 1. Theirs is 4, which is here; 3, which it was made from, is not.
+    let record = SlotRecord { base: Some(id(2)), ..SlotRecord::default() };
+    let theirs = Node { content: content(4), ..node(4, &[3]) };
+    let ours = Node { content: content(2), ..node(2, &[1]) };
+    let mut slot = Slot::restore(device(1), record, [(node(1, &[]), true), (ours.clone(), true), (theirs, true)]);
+    slot.told(device(2), Some(id(4)), [id(4)]);
+    assert_eq!(slot.next_step(), Some(Step::Look));
+    slot.looked(Look::Files { capture: 1, content: ours.content, measure: MEASURE });
+    assert_eq!(slot.next_step(), Some(Step::Fetch(ids([3]))));
+    assert_eq!(slot.next_step(), None);
+    slot.fetched(&ids([3]), [(Node { content: content(3), ..node(3, &[2]) }, true)], []);
+    assert_eq!(slot.next_step(), Some(Step::Apply { from: Some(id(2)), to: id(4) }));
 }
 
 #[test]
