@@ -155,19 +155,26 @@ impl Slot {
         Some(step)
     }
 
-    /// Takes the disk for the nearest descendant of the base that has its content: equal content is always safe to adopt,
-    /// and another version of it would be one too many.
+    /// Takes the disk for a known version that has its content: equal content is always safe to adopt, and another version
+    /// of it would be one too many. With a base that is its nearest descendant; without one (the database is lost, or the
+    /// files were copied here by hand) the newest that has it, so that what came after it is no other side.
     fn recognise(&mut self) {
-        let (Disk::Dirty, Some(Look::Files { content, .. }), Some(base)) = (self.disk(), &self.seen, self.record.base)
-        else {
-            return;
+        let Some(Look::Files { content, .. }) = &self.seen else { return };
+        let same = self.lineage.with_content(*content).map(|n| n.id);
+        let is_older = |a: SnapshotId, b: SnapshotId| self.lineage.relation(a, b) == Relation::Ancestor;
+        let taken = match (self.disk(), self.record.base) {
+            (Disk::Dirty, Some(base)) => {
+                let newer: Vec<SnapshotId> = same.filter(|id| is_older(base, *id)).collect();
+                newer.iter().filter(|id| newer.iter().all(|other| !is_older(*other, **id))).min().copied()
+            }
+            (Disk::Present(_), None) => {
+                let all: Vec<SnapshotId> = same.collect();
+                all.iter().filter(|id| all.iter().all(|other| !is_older(**id, *other))).min().copied()
+            }
+            _ => None,
         };
-        let newer = |id: &SnapshotId| self.lineage.relation(base, *id) == Relation::Ancestor;
-        let same: Vec<SnapshotId> = self.lineage.with_content(*content).map(|n| n.id).filter(newer).collect();
-        let is_nearest =
-            |id: &&SnapshotId| same.iter().all(|other| self.lineage.relation(*other, **id) != Relation::Ancestor);
-        if let Some(nearest) = same.iter().filter(is_nearest).min() {
-            self.record.base = Some(*nearest);
+        if taken.is_some() {
+            self.record.base = taken;
         }
     }
 
