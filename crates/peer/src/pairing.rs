@@ -203,7 +203,5 @@ fn unanswered(answer: Result<PairAnswer, Report>) -> Broken {
 
 /// Broken off by the engine's own word.
 fn refused(reason: PairRefusal) -> Broken {
-    let report =
-        Report::new(ErrorClass::Refused, "pairing_refused", format!("the pairing was refused here: {reason:?}"));
-    Broken(report, None)
+    Broken(bonfire_engine::players::refused(reason), None)
 }

@@ -147,8 +147,10 @@ impl Players {
     ) -> Result<(Reply, News), Report> {
         let mut known = self.devices(player);
         let mine = known.remove(&self.me.peer).ok_or_else(|| not_a_device(self.me.peer))?;
+        // Who is there at the same time is another device, however alike the two look.
+        let here = self.connected(player);
         let known: std::collections::BTreeMap<PeerId, Fingerprint> =
-            known.iter().map(|(id, device)| (*id, fingerprint(device))).collect();
+            known.iter().filter(|(id, _)| !here.contains(id)).map(|(id, device)| (*id, fingerprint(device))).collect();
         match register(&fingerprint(&mine), flags, chosen, &known) {
             Registration::Create => {
                 Ok((Reply::Registered { as_what: RegisteredAs::New, device: None }, News::default()))

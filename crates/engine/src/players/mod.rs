@@ -29,6 +29,7 @@ use crate::trust::sessions::{Sessions, Terms};
 use crate::trust::{PairToken, Scopes};
 
 use pairing::Pairing;
+pub use pairing::refused;
 use sync::Asking;
 pub(crate) use sync::News;
 

@@ -403,8 +403,9 @@ impl Players {
     }
 }
 
-/// A refusal for people.
-fn refused(why: PairRefusal) -> Report {
+/// A refusal for people, on whichever side.
+#[must_use]
+pub fn refused(why: PairRefusal) -> Report {
     let (text, hint) = match why {
         PairRefusal::NoCode => ("no code is shown there, or it has run out", "show a new one: bonfire devices pair"),
         PairRefusal::Busy => ("another pairing is under way there", "try again in a moment"),
@@ -413,7 +414,10 @@ fn refused(why: PairRefusal) -> Report {
         PairRefusal::SamePart => {
             ("both devices invite, or both want to join", "say --join on the device that is to become the other's")
         }
-        PairRefusal::OtherRole => ("the device belongs to the player in another role", "remove it first"),
+        PairRefusal::OtherRole => (
+            "the code or token is for a device in another role, or the device is the player's in another one",
+            "say --unattended where the token is for unattended devices; else remove the device first",
+        ),
         PairRefusal::NotAllowed => ("that device may not invite to this player", "pair with one of the player's own"),
         PairRefusal::Full => ("there are as many devices or players as there may be", "remove one first"),
         PairRefusal::Failed => ("it broke off", "try again"),

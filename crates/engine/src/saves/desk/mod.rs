@@ -135,6 +135,11 @@ impl Desk {
         for (line, known) in nodes {
             desk.restore_line(line, SlotRecord::default(), None, known);
         }
+        // A place that nothing was found at yet has a line, too.
+        let keys: Vec<SetKey> = desk.sets.keys().cloned().collect();
+        for line in keys.iter().filter_map(|key| desk.active(key)).collect::<Vec<_>>() {
+            desk.entry(&line);
+        }
         desk
     }
 

@@ -381,6 +381,18 @@ fn a_head_that_is_here_and_not_understood_waits_for_what_is_above_it_and_is_not_
 }
 
 #[test]
+fn a_disk_without_a_base_that_holds_an_older_version_is_behind_and_no_other_side() {
+    let version = |n: u8, parents: &[u64]| Node { content: content(n), ..node(u64::from(n), parents) };
+    let known = [(version(1, &[]), true), (version(2, &[1]), true), (version(3, &[2]), true)];
+    let mut slot = Slot::restore(device(1), SlotRecord::default(), known);
+    slot.told(device(2), Some(id(3)), [id(3)]);
+    assert_eq!(slot.next_step(), Some(Step::Look));
+    slot.looked(Look::Files { capture: 1, content: content(2), measure: MEASURE });
+    assert_eq!(slot.next_step(), Some(Step::Apply { from: Some(id(2)), to: id(3) }));
+    assert!(slot.sides().is_empty());
+}
+
+#[test]
 fn a_device_that_never_had_the_save_settles_a_conflict_too() {
     let mut player = Player::new(3);
     player.part = vec![0, 1, 2];
