@@ -138,8 +138,8 @@ impl Players {
             },
             PairInput::Invited(other, invite) => {
                 let player = invite.player.player_id;
-                if self.all.contains_key(&player) && !self.is_member(player) {
-                    // It was removed, and with it the life in which it wrote.
+                if self.all.contains_key(&player) {
+                    // It was removed, and with it the life in which it wrote; it may not have heard of that yet.
                     news.and(self.renew(wall, fx));
                 }
                 self.invited(id, other, invite)
@@ -297,7 +297,9 @@ impl Players {
         let mut news = self.introduce(player, wall, fx)?;
         news.and(self.devices_changed(player, fx));
         self.say_present(player, wall, fx)?;
-        news.added.push((player, other.peer));
+        // Whoever is connected already is asked as if it had just come: they were not, while this device was none of theirs.
+        let others = self.devices(player).into_keys().filter(|d| *d != self.me.peer);
+        news.added.extend(others.map(|device| (player, device)));
         Ok(news)
     }
 

@@ -185,8 +185,10 @@ impl Players {
     /// As `appeared`, for one player: a device that is connected already has become one of the player's.
     pub(crate) fn link(&mut self, player: PlayerId, who: Proven, conn: ConnId, fx: &mut Vec<Effect>) -> News {
         let is_device = self.roster.member(who, player).is_some_and(|m| !m.removed) && who.peer != self.me.peer;
-        let is_device = is_device && self.is_member(player);
+        let life = self.life();
         let Some(p) = self.all.get_mut(&player) else { return News::default() };
+        // Whoever was removed asks nobody. Whoever was paired again has yet to ask for the entry that says so.
+        let is_device = is_device && !p.replica.registry().is_cut(life);
         p.links.remove(&who.peer);
         if is_device {
             p.links.insert(who.peer, Asking { conn, state: Question::Idle, shared: Question::Idle, failed: None });
@@ -450,7 +452,10 @@ impl Players {
         news.added = devices.iter().filter(|d| !before.contains(d)).map(|d| (player, *d)).collect();
         let Some(p) = self.all.get_mut(&player) else { return news };
         p.links.retain(|d, _| devices.contains(d));
-        let removed: Vec<PeerId> = news.gone.iter().filter(|(of, _)| *of == player).map(|(_, d)| *d).collect();
+        // What this device said of itself stays counted, also when it is the one that is gone: it may come back.
+        let me = self.me.peer;
+        let gone_here = news.gone.iter().filter(|(of, d)| *of == player && *d != me);
+        let removed: Vec<PeerId> = gone_here.map(|(_, d)| *d).collect();
         let keys = p.board.retain(&devices);
         news.heads
             .extend(keys.iter().filter(|k| k.model_type == SlotHead::TYPE).map(|k| (player, k.device, k.record_uuid)));

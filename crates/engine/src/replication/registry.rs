@@ -96,6 +96,12 @@ impl Registry {
         self.is_known(life) && !self.is_closed(life)
     }
 
+    /// Whether a removal names this life. A life that only opened itself is closed by one of an earlier life as well.
+    #[must_use]
+    pub fn is_cut(&self, life: Life) -> bool {
+        self.find(life).is_some_and(|f| f.cut.is_some())
+    }
+
     /// Whether a device is one of the player's now.
     #[must_use]
     pub fn is_device(&self, device: PeerId) -> bool {
@@ -142,7 +148,9 @@ impl Registry {
     fn is_closed(&self, life: Life) -> bool {
         let Some(fate) = self.find(life) else { return false };
         let removed = || self.devices.get(&life.device).is_some_and(|l| l.values().any(|f| f.cut.is_some()));
-        fate.cut.is_some() || (!fate.paired && removed())
+        // Whom we paired with ourselves came after the removal, though the entry that says so is yet to come.
+        let is_paired = fate.paired || self.vouched.contains(&life);
+        fate.cut.is_some() || (!is_paired && removed())
     }
 
     fn open(&mut self, life: Life, stamp: Option<Stamp>) -> &mut Fate {

@@ -167,9 +167,14 @@ impl StateBoard {
         let mut board = Self::new(device, epoch);
         board.records = records.into_iter().map(|r| (StateKey::of(&r), r)).collect();
         board.marks = marks.into_iter().map(|m| (m.device_id, m)).collect();
-        if let Some(mine) = board.marks.remove(&device).filter(|m| m.device_epoch == epoch) {
-            board.me = mine;
+        match board.marks.remove(&device) {
+            Some(mine) if mine.device_epoch == epoch => board.me = mine,
+            // The device goes on in a new life: what it said in the one before must not stand beside it, or above it.
+            Some(former) => board.me.generation = former.generation.saturating_add(1),
+            None => {}
         }
+        let mine = life(&board.me);
+        board.records.retain(|key, record| key.device != device || life(&record.mark()) == mine);
         board
     }
 

@@ -85,7 +85,7 @@ impl Engine {
                         return Err(refused("busy", "the slot on the disk is being changed already").retryable());
                     }
                     set.switch = Some(Switch::new(to, id));
-                    self.desk.stir(&active);
+                    self.look_now(&active);
                 }
             }
             SavesCommand::Push { at, overwrite } => {

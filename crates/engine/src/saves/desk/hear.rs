@@ -26,6 +26,8 @@ const SETTLING_AGAIN: Duration = Duration::from_secs(1);
 const UNREADABLE_AGAIN: Duration = Duration::from_secs(5);
 /// First wait before what failed is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// How often a version is asked for that somebody says to have and does not give.
+const PROMISES: u32 = 8;
 
 impl Engine {
     /// Takes in what a worker says.
@@ -132,6 +134,11 @@ impl Engine {
         is_cut: bool,
         fx: &mut Vec<Effect>,
     ) {
+        let connected = self.players.connected(line.player);
+        let said = self.heads_of(line).into_iter().filter(|(device, _)| connected.contains(device));
+        let promised: BTreeSet<SnapshotId> = said.flat_map(|(_, h)| h.have.into_iter().chain(h.head)).collect();
+        let is_whole = |id: &SnapshotId| brought.iter().any(|(node, whole)| *whole && node.id == *id);
+        let is_promised = asked.iter().any(|id| promised.contains(id) && !is_whole(id));
         let Some(entry) = self.desk.get_mut(line) else { return };
         let fresh: Vec<(Node, bool)> = brought
             .iter()
@@ -143,8 +150,10 @@ impl Engine {
             .collect();
         let whole: BTreeSet<SnapshotId> = brought.iter().filter(|(_, whole)| *whole).map(|(node, _)| node.id).collect();
         let nobody: Vec<SnapshotId> = asked.iter().filter(|id| !whole.contains(id)).copied().collect();
-        if is_cut && !nobody.is_empty() {
-            let times = entry.retry.map_or(0, |(_, times)| times);
+        let times = entry.retry.map_or(0, |(_, times)| times);
+        // Who says that it has a version and does not give it may have had no time; who never gives it is not asked for ever.
+        let is_to_come = is_cut || (times < PROMISES && is_promised);
+        if is_to_come && !nobody.is_empty() {
             entry.retry = Some((now + backoff(RETRY_AFTER, times), times + 1));
         }
         entry.slot.fetched(asked, brought, nobody);
@@ -169,7 +178,7 @@ impl Engine {
                 let action = if command.is_some() { "imported" } else { "branched" };
                 self.audit(line, self.me, action, Some(node.id), node.parents.clone(), "", fx);
                 self.version_added(line, &node, fx);
-                self.branched(line, &node, fx);
+                self.branched(line, fx);
             }
             Err(error) => {
                 self.branch_failed(line, &error, fx);

@@ -13,7 +13,6 @@ use crate::input::{CommandId, Effect};
 use crate::record::{KnownSet, Record};
 use crate::report::{ErrorClass, Report};
 use crate::saves::join::Line;
-use crate::saves::lineage::Node;
 use crate::saves::slot::{Done, Standing, Wish};
 use crate::saves::work::{SaveJob, SaveWork};
 use crate::time::Instant;
@@ -142,7 +141,7 @@ impl Engine {
     }
 
     /// A line was begun with another's content.
-    pub(super) fn branched(&mut self, line: &Line, node: &Node, fx: &mut Vec<Effect>) {
+    pub(super) fn branched(&mut self, line: &Line, fx: &mut Vec<Effect>) {
         let key = SetKey::of(line);
         let is_switch = self
             .desk
@@ -151,8 +150,9 @@ impl Engine {
             .and_then(|s| s.switch.as_ref())
             .is_some_and(|s| s.to == line.slot && s.phase == Phase::Branching);
         if is_switch && let Some(from) = self.desk.active(&key) {
-            self.now_active(&key, &from, &line.slot, Some(node.id), fx);
-            self.end_switch(&key, Ok(()), fx);
+            // From here on as with any other slot: the disk is looked at once more, in case somebody wrote meanwhile.
+            self.set_phase(&key, Phase::Waiting);
+            self.desk.stir(&from);
         }
         self.both_went_on(&key, &line.slot, fx);
     }
