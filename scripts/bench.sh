@@ -3,6 +3,7 @@
 #
 #   sh scripts/bench.sh                       all of them
 #   sh scripts/bench.sh transfer cancel       only these: library delta transfer cancel large idle
+#                                             save-latency save-bytes save-many save-evening
 #
 # BONFIRE_GIB, BONFIRE_ROUNDS, BONFIRE_CANCELS and BONFIRE_IDLE_MINUTES change the amounts. The tables are printed on
 # stdout and belong into docs/benchmarks.md.

@@ -1,6 +1,7 @@
 //! Benchmarks of whole peers: ratios measured in one run against tools that a user would pick, not absolute times.
 //!
-//! `bonfire-bench [library] [delta] [transfer] [cancel] [large] [idle]`, all when none is named. Needs root for namespaces, and
+//! `bonfire-bench [library] [delta] [transfer] [cancel] [large] [idle] [save-latency] [save-bytes]
+//! [save-many] [save-evening]`, all when none is named. Needs root for namespaces, and
 //! `rsync`, `scp` and `sshd` for the comparison (what is missing is left out and said). Run it by `just bench`, which
 //! builds for release. Prints Markdown for `docs/benchmarks.md`.
 
@@ -11,6 +12,9 @@
 #[cfg(target_os = "linux")]
 #[path = "bench/cancel.rs"]
 mod cancel;
+#[cfg(target_os = "linux")]
+#[path = "bench/compare.rs"]
+mod compare;
 #[cfg(target_os = "linux")]
 #[path = "bench/figures.rs"]
 mod figures;
@@ -23,6 +27,12 @@ mod large;
 #[cfg(target_os = "linux")]
 #[path = "bench/library.rs"]
 mod library;
+#[cfg(target_os = "linux")]
+#[path = "bench/saves.rs"]
+mod saves;
+#[cfg(target_os = "linux")]
+#[path = "bench/syncthing.rs"]
+mod syncthing;
 #[cfg(target_os = "linux")]
 #[path = "bench/transfer.rs"]
 mod transfer;
@@ -51,6 +61,18 @@ fn main() {
     }
     if wants("idle") {
         idle::room_of_eight();
+    }
+    if wants("save-latency") {
+        saves::latency();
+    }
+    if wants("save-bytes") {
+        saves::large_set();
+    }
+    if wants("save-many") {
+        saves::many_sets();
+    }
+    if wants("save-evening") {
+        compare::one_evening();
     }
 }
 
