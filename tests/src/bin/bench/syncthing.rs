@@ -67,7 +67,7 @@ impl Syncthing {
         let members: String = all.iter().map(|one| format!(r#"<device id="{}"></device>"#, one.id)).collect();
         for one in all {
             let folder = format!(
-                r#"<folder id="save" label="save" path="{}" type="sendreceive" rescanIntervalS="3600" fsWatcherEnabled="true" fsWatcherDelayS="{}" autoNormalize="true">{members}</folder>"#,
+                r#"<folder id="save" label="save" path="{}" type="sendreceive" rescanIntervalS="3600" fsWatcherEnabled="true" fsWatcherDelayS="{}" autoNormalize="true">{members}<maxConflicts>-1</maxConflicts></folder>"#,
                 one.folder.display(),
                 WATCH_DELAY.as_secs(),
             );
