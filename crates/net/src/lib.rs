@@ -9,6 +9,7 @@ mod control;
 mod discovery;
 mod endpoint;
 mod error;
+pub mod fetch;
 mod frames;
 mod hearing;
 mod identity;

@@ -27,6 +27,7 @@ mod verify;
 mod world;
 
 pub use blocking::Blocking;
+pub use bonfire_net::fetch;
 pub use handle::{PeerConfig, PeerHandle};
 pub use machine::Machine;
 pub use saves::LiveSaves;
