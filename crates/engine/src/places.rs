@@ -8,6 +8,7 @@
 pub mod facts;
 pub mod index;
 pub mod labels;
+pub mod lookup;
 pub mod manifest;
 pub mod mapping;
 pub mod matching;
@@ -18,8 +19,8 @@ pub mod roots;
 pub mod rule_path;
 
 pub use facts::{Environment, Existing, GameFacts, Listing, Places};
-pub use index::{Index, Title};
+pub use index::{Index, Source, Title};
 pub use manifest::ManifestError;
 pub use mapping::{Choice, place};
 pub use matching::{Match, TitleNames};
-pub use roots::{Root, SaveRoots, Shape, Skipped, Spellings};
+pub use roots::{Root, SaveRoots, Shape, Skipped, Spelled, Spellings};

@@ -172,10 +172,47 @@ pub enum IndexError {
     },
 }
 
+/// Where a manifest came from, so that it is not fetched again while it is the same.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// The file or address, as the player named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// What the server calls this version of it (`ETag`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+}
+
 #[derive(Serialize, Deserialize)]
 struct Header {
     save_manifest_index: u32,
     titles: usize,
+    #[serde(flatten)]
+    source: Source,
+}
+
+fn read_header(text: &str) -> Result<Header, IndexError> {
+    let first = text.lines().next().ok_or(IndexError::Header)?;
+    let header: Header = serde_json::from_str(first).map_err(|_| IndexError::Header)?;
+    match header.save_manifest_index {
+        INDEX_FORMAT => Ok(header),
+        other => Err(IndexError::Format(other)),
+    }
+}
+
+/// How many titles the first line says there are.
+pub(super) fn header(text: &str) -> Result<usize, IndexError> {
+    Ok(read_header(text)?.titles)
+}
+
+impl Source {
+    /// What an index says of where it came from; only its first line has to be there.
+    ///
+    /// # Errors
+    /// `IndexError` for a first line that is not one of ours.
+    pub fn of_lines(text: &str) -> Result<Self, IndexError> {
+        Ok(read_header(text)?.source)
+    }
 }
 
 impl Index {
@@ -209,9 +246,10 @@ impl Index {
     ///
     /// # Errors
     /// `IndexError::Line` when a title cannot be written.
-    pub fn to_lines(&self) -> Result<String, IndexError> {
+    pub fn to_lines(&self, source: &Source) -> Result<String, IndexError> {
         let line = |line: usize, e: &serde_json::Error| IndexError::Line { line, message: e.to_string() };
-        let header = Header { save_manifest_index: INDEX_FORMAT, titles: self.titles.len() };
+        let source = source.clone();
+        let header = Header { save_manifest_index: INDEX_FORMAT, titles: self.titles.len(), source };
         let mut out = serde_json::to_string(&header).map_err(|e| line(1, &e))?;
         out.push('\n');
         for (at, entry) in self.titles.iter().enumerate() {
@@ -226,14 +264,9 @@ impl Index {
     /// # Errors
     /// `IndexError`; an index that was cut is an error and not a smaller index.
     pub fn from_lines(text: &str) -> Result<Self, IndexError> {
-        let mut lines = text.lines();
-        let header: Header =
-            lines.next().and_then(|first| serde_json::from_str(first).ok()).ok_or(IndexError::Header)?;
-        if header.save_manifest_index != INDEX_FORMAT {
-            return Err(IndexError::Format(header.save_manifest_index));
-        }
+        let header = read_header(text)?;
         let mut titles = BTreeMap::new();
-        for (at, text) in lines.enumerate() {
+        for (at, text) in text.lines().skip(1).enumerate() {
             let (name, title): (String, Title) =
                 serde_json::from_str(text).map_err(|e| IndexError::Line { line: at + 2, message: e.to_string() })?;
             titles.insert(name, title);

@@ -102,7 +102,7 @@ fn one_of(titles: &BTreeSet<&str>, by: By) -> Match {
 }
 
 /// Letters and digits only, without accents, in lower case; `&` is `and`.
-fn simplified(name: &str) -> String {
+pub(crate) fn simplified(name: &str) -> String {
     let marks = |c: &char| !matches!(c, '™' | '®' | '©' | '℠');
     let plain: String = name.replace('&', " and ").chars().filter(marks).nfkd().collect();
     plain

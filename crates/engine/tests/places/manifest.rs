@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bonfire_engine::places::index::{AliasError, IndexError, Purpose};
 use bonfire_engine::places::manifest::{self, RULES_PER_TITLE_MAX, TITLE_LEN_MAX};
-use bonfire_engine::places::{Index, ManifestError};
+use bonfire_engine::places::{Index, ManifestError, Source};
 
 use crate::{SAMPLE, sample};
 
@@ -55,7 +55,7 @@ fn a_nickname_leads_to_its_title_and_one_that_goes_round_is_said() {
 #[test]
 fn the_index_reads_back_as_it_was_written() {
     let index = sample();
-    let lines = index.to_lines().unwrap();
+    let lines = index.to_lines(&Source::default()).unwrap();
     assert_eq!(lines.lines().count(), index.titles().len() + 1);
     assert!(lines.len() < SAMPLE.len(), "{} bytes of index for {} of manifest", lines.len(), SAMPLE.len());
     assert_eq!(Index::from_lines(&lines).unwrap(), index);
@@ -63,7 +63,7 @@ fn the_index_reads_back_as_it_was_written() {
 
 #[test]
 fn an_index_that_was_cut_is_no_smaller_index() {
-    let lines = sample().to_lines().unwrap();
+    let lines = sample().to_lines(&Source::default()).unwrap();
     let whole: Vec<&str> = lines.lines().collect();
     let cut = whole[..whole.len() - 1].join("\n");
     assert!(matches!(Index::from_lines(&cut), Err(IndexError::Cut { .. })));

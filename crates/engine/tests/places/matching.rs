@@ -1,7 +1,8 @@
 //! Which title a game is, and when nobody can say.
 
+use bonfire_engine::places::index::IndexError;
 use bonfire_engine::places::matching::{By, own_title};
-use bonfire_engine::places::{Match, TitleNames, manifest};
+use bonfire_engine::places::{Index, Match, Source, TitleNames, lookup, manifest};
 
 use crate::sample;
 
@@ -50,4 +51,28 @@ fn the_manifest_in_a_games_folder_is_about_that_game() {
     assert_eq!(own_title(&two, "moth", "Moth"), found("Moth!", By::SimilarName));
     assert!(matches!(own_title(&two, "larch", "Larch"), Match::Ambiguous(names) if names.len() == 2));
     assert_eq!(own_title(&manifest::parse_own("").unwrap(), "x", "x"), Match::Unknown);
+}
+
+#[test]
+fn a_few_games_are_found_in_the_lines_as_in_the_whole_index() {
+    let mut index = sample();
+    let more = "Twin Lamps: {}\nTWIN LAMPS!: {}\nold lamps: {alias: Twin Lamps}\nolder lamps: {alias: old lamps}\n\
+                lost: {alias: nothing}\nround: {alias: round}\n";
+    let titles = manifest::parse(more).unwrap().titles().clone().into_iter().chain(index.titles().clone());
+    index = Index::new(titles.collect());
+    let lines = index.to_lines(&Source::default()).unwrap();
+    let names: Vec<String> = index.titles().keys().cloned().collect();
+    let odd = ["twin-lamps", "Older Lamps", "LOST", "", "™", "no such game"].map(str::to_owned);
+    for name in names.iter().chain(&odd) {
+        for id in names.iter().chain(&odd) {
+            let few = lookup::some(&lines, [id.as_str(), name.as_str()]).unwrap();
+            let (whole, found) = (TitleNames::of(&index).find(id, name), TitleNames::of(&few).find(id, name));
+            assert_eq!(found, whole, "{id:?} {name:?}");
+            if let Match::Title { name, .. } = whole {
+                assert_eq!(few.get(&name), index.get(&name));
+            }
+        }
+    }
+    let cut = lines.trim_end().rsplit_once('\n').unwrap().0;
+    assert!(matches!(lookup::some(cut, ["x"]), Err(IndexError::Cut { .. })));
 }
