@@ -224,6 +224,10 @@ pub(crate) struct CatalogAddArgs {
     /// Version to write when the folder has no version.ini
     #[arg(long)]
     pub(crate) version: Option<String>,
+
+    /// Where the game keeps its saves: paths with placeholders, such as '<base>/saves' or '<winAppData>/Moth/*.sav'
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    pub(crate) saves: Option<Vec<String>>,
 }
 
 /// Keeps clap's own checks of the definitions where a test runs them.

@@ -34,7 +34,7 @@ pub use exchange::ImportError;
 pub use objects::{Batch, Lease};
 pub use places::{DeclaredRoot, Opened, SavePlaces, Unfit};
 pub use recover::{Outcome, Recovered};
-pub use roots::{LABEL_LEN_MAX, LeftOut, LeftOutWhy, Pattern, RootError, RootLabel, SaveRoot};
+pub use roots::{Extent, LABEL_LEN_MAX, LeftOut, LeftOutWhy, RootError, RootLabel, SaveRoot};
 pub use set::SaveSet;
 pub use snapshots::{Found, SaveStore};
 pub use sweep::{Marked, SweepReport};

@@ -5,24 +5,36 @@ use std::collections::BTreeSet;
 use bonfire_proto::GameId;
 
 use crate::catalog_file::{CatalogEdit, FileTurn};
-use crate::command::{CatalogEntry, LibraryCommand, Reply};
+use crate::command::{CATALOG_SAVES_MAX, CatalogEntry, LibraryCommand, Reply};
 use crate::engine::Engine;
 use crate::event::PeerEvent;
 use crate::games::HashEnd;
 use crate::input::{CommandId, Effect, Hashed, PreparedEntry};
-use crate::report::Report;
+use crate::places::rule_path::RulePath;
+use crate::report::{ErrorClass, Report};
 use crate::time::Instant;
 
 impl Engine {
     pub(crate) fn catalog_command(&mut self, id: CommandId, command: LibraryCommand, fx: &mut Vec<Effect>) {
         match command {
-            LibraryCommand::CatalogAdd { game, name, version } => {
+            LibraryCommand::CatalogAdd { game, name, version, saves } => {
                 if let Err(error) = self.not_busy(&game) {
                     fx.push(Effect::Reply(id, Err(error)));
                     return;
                 }
-                self.adding
-                    .insert(id, CatalogEntry { name: name.unwrap_or_else(|| game.to_string()), id: game.clone() });
+                if let Some(error) = saves.iter().flatten().find_map(|path| bad_save(path)) {
+                    fx.push(Effect::Reply(id, Err(error)));
+                    return;
+                }
+                if saves.as_ref().is_some_and(|s| s.len() > CATALOG_SAVES_MAX) {
+                    let text = format!("an entry of the catalog has at most {CATALOG_SAVES_MAX} paths of saves");
+                    fx.push(Effect::Reply(id, Err(Report::new(ErrorClass::Refused, "bad_saves", text))));
+                    return;
+                }
+                let known = || self.games.catalog.entries().get(&game).map(|e| e.saves.clone()).unwrap_or_default();
+                let saves = saves.unwrap_or_else(known);
+                let name = name.unwrap_or_else(|| game.to_string());
+                self.adding.insert(id, CatalogEntry { name, id: game.clone(), saves });
                 fx.push(Effect::PrepareEntry { command: id, game, version });
             }
             LibraryCommand::CatalogRemove { game } => {
@@ -183,4 +195,14 @@ impl Engine {
             self.game_is_sound(&game);
         }
     }
+}
+
+/// What is wrong with a path of saves, if anything is.
+fn bad_save(path: &str) -> Option<Report> {
+    let why = RulePath::parse(path).err()?;
+    let text = format!("{}: {why}", bonfire_proto::text::clean(path));
+    Some(
+        Report::new(ErrorClass::Refused, "bad_saves", text)
+            .hint("a path of saves begins with a placeholder, such as <base>/saves or <winAppData>/Moth/*.sav"),
+    )
 }

@@ -9,8 +9,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bonfire_proto::limits::LIBRARY_GAMES_MAX;
 use bonfire_proto::{GameId, text};
 
-use crate::command::{CatalogEntry, Reply};
+use crate::command::{CATALOG_SAVES_MAX, CatalogEntry, Reply};
 use crate::input::CommandId;
+use crate::places::rule_path::RulePath;
 use crate::report::{ErrorClass, Report};
 
 /// Most edits of the catalog that wait for their turn; a person makes one at a time.
@@ -217,7 +218,10 @@ impl CatalogFile {
 fn clean_entry(entry: CatalogEntry) -> CatalogEntry {
     let name = text::clean(entry.name.trim());
     let name = if name.is_empty() { entry.id.to_string() } else { name };
-    CatalogEntry { id: entry.id, name }
+    let mut saves = entry.saves;
+    saves.retain(|path| RulePath::parse(path).is_ok());
+    saves.truncate(CATALOG_SAVES_MAX);
+    CatalogEntry { id: entry.id, name, saves }
 }
 
 /// A catalog beyond the bound could be saved and never be read again.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::saves_view::{AuditEntry, SlotView, VersionView};
 pub use devices::{DevicesCommand, RegisteredAs};
-pub use saves::{AuditFilter, ResolveWith, RootSpec, SaveRef, SavesCommand};
+pub use saves::{AuditFilter, Placed, ResolveWith, RootSpec, SaveRef, SavesCommand};
 
 /// Anything a front end can ask.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +53,9 @@ pub enum LibraryCommand {
         /// Version to write when there is no `version.ini`; refused when it states another.
         #[serde(default)]
         version: Option<String>,
+        /// Where it keeps its saves, as `CatalogEntry::saves`; as the entry had it when absent.
+        #[serde(default)]
+        saves: Option<Vec<String>>,
     },
     /// Take a game out of the catalog. Its files stay.
     CatalogRemove {
@@ -73,7 +76,14 @@ pub struct CatalogEntry {
     pub id: GameId,
     /// Name for people, at most 128 bytes.
     pub name: String,
+    /// Where it keeps its saves: paths with the placeholders of save manifests, at most `CATALOG_SAVES_MAX`. Others than
+    /// legal ones are passed over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub saves: Vec<String>,
 }
+
+/// Most paths of saves in an entry of the catalog.
+pub const CATALOG_SAVES_MAX: usize = 32;
 
 /// Downloads and what undoes them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

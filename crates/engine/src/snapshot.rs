@@ -76,6 +76,9 @@ pub struct GameView {
     pub installed: bool,
     /// Whether the catalog lists it.
     pub in_catalog: bool,
+    /// Where it keeps its saves, as the catalog says: paths with placeholders.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub saves: Vec<String>,
     /// As told to others.
     pub availability: Availability,
     /// Hash of the file list, when there are files.

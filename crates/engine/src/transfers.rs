@@ -75,7 +75,7 @@ impl Engine {
             // catalog that is full refuses the whole of it.
             let edit = CatalogEdit {
                 command: None,
-                put: vec![CatalogEntry { id: game.clone(), name: target.name.clone() }],
+                put: vec![CatalogEntry { id: game.clone(), name: target.name.clone(), saves: Vec::new() }],
                 remove: None,
                 reply: Reply::Done,
             };

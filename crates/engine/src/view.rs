@@ -133,6 +133,7 @@ impl Engine {
             downloaded: facts.is_some_and(|f| f.downloaded),
             installed: facts.is_some_and(|f| f.installed),
             in_catalog: self.games.in_catalog(id),
+            saves: self.games.catalog.entries().get(id).map(|e| e.saves.clone()).unwrap_or_default(),
             availability: self.availability(id),
             manifest_hash: facts.map(|f| f.manifest_hash),
             content_hash: facts.and_then(|f| f.content_hash),

@@ -1,12 +1,13 @@
 //! This machine, as far as saves and devices go: the live folders, the processes, and what it says of itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bonfire_disk::fs::Fs;
-use bonfire_disk::saves::{CopyPlace, DeclaredRoot, Pattern, RootError, RootLabel, SavePlaces, SaveRoot};
+use bonfire_disk::saves::{CopyPlace, DeclaredRoot, RootError, RootLabel, SavePlaces, SaveRoot};
+use bonfire_engine::places::pattern::Pattern;
 use bonfire_engine::players::About;
 use bonfire_engine::saves::work::Placement;
 use bonfire_engine::{ErrorClass, Report};
@@ -33,7 +34,7 @@ impl Machine {
     }
 
     fn look(&self, place: &Placement) -> Result<SavePlaces, Report> {
-        let patterns = |texts: &[String]| texts.iter().map(|t| Pattern::new(t.as_str())).collect::<Result<Vec<_>, _>>();
+        let patterns = |texts: &[String]| texts.iter().map(|t| t.parse::<Pattern>()).collect::<Result<Vec<_>, _>>();
         let declared = |root: &bonfire_engine::saves::work::Root| {
             Ok::<_, RootError>(DeclaredRoot {
                 label: RootLabel::new(root.label.as_str())?,
@@ -41,6 +42,10 @@ impl Machine {
                 is_file: root.is_file,
                 include: patterns(&root.include)?,
                 ignore: patterns(&place.ignore)?,
+                exclude: patterns(&root.placed.exclude)?,
+                folds_names: root.placed.folds_names,
+                name: root.placed.name.clone(),
+                only_as_such: root.placed.only_as_such,
             })
         };
         let roots = place.roots.iter().map(|root| {
@@ -77,8 +82,8 @@ impl LiveSaves for Machine {
         Ok(self.look(place)?.open().map_err(|e| errors::save(&e))?.roots)
     }
 
-    fn create(&self, place: &Placement) -> Result<Vec<SaveRoot>, Report> {
-        self.look(place)?.create().map_err(|e| errors::save(&e))
+    fn create(&self, place: &Placement, needed: &BTreeSet<&str>) -> Result<Vec<SaveRoot>, Report> {
+        self.look(place)?.create(needed).map_err(|e| errors::save(&e))
     }
 
     fn copy_places(&self, place: &Placement) -> Result<Vec<CopyPlace>, Report> {

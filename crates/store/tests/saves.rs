@@ -18,7 +18,7 @@ use bonfire_engine::report::ErrorClass;
 use bonfire_engine::saves::join::Line;
 use bonfire_engine::saves::lineage::Node;
 use bonfire_engine::saves::slot::SlotRecord;
-use bonfire_engine::saves::work::{Placement, Root, SetKey};
+use bonfire_engine::saves::work::{Placed, Placement, Root, SetKey};
 use bonfire_engine::saves_view::AuditEntry;
 use bonfire_engine::time::UnixMillis;
 use bonfire_engine::trust::{DeviceRole, PairToken};
@@ -88,6 +88,7 @@ fn set(of: u128) -> KnownSet {
         path: format!("/saves/{label}"),
         is_file,
         include: vec!["*.sav".to_owned()],
+        placed: Placed { exclude: vec!["cache".to_owned()], folds_names: true, ..Placed::default() },
     };
     let place = Placement {
         roots: vec![root("save", false), root("config", true)],

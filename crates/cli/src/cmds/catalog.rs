@@ -1,7 +1,7 @@
 //! `bonfire catalog`: which games may be shared. Reads from the snapshot, changes by commands; the file that export
 //! writes and import reads is the format of `catalog.json`.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use bonfire_engine::command::{CatalogEntry, Command, LibraryCommand, Reply};
@@ -10,6 +10,7 @@ use bonfire_proto::GameId;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::write_whole;
 use crate::args::{CatalogAddArgs, CatalogCmd};
 use crate::control::Client;
 use crate::exit::{Exit, Failure};
@@ -65,7 +66,7 @@ pub(crate) async fn run(out: &Out, data_dir: &Path, command: CatalogCmd) -> Resu
 
 fn entries(snapshot: &Snapshot) -> Vec<CatalogEntry> {
     let listed = snapshot.games.iter().filter(|g| g.in_catalog);
-    listed.map(|g| CatalogEntry { id: g.id.clone(), name: g.name.clone() }).collect()
+    listed.map(|g| CatalogEntry { id: g.id.clone(), name: g.name.clone(), saves: g.saves.clone() }).collect()
 }
 
 fn list(out: &Out, snapshot: &Snapshot) -> Result<(), Failure> {
@@ -94,7 +95,7 @@ async fn add(out: &Out, client: &mut Client, args: CatalogAddArgs) -> Result<(),
             hint: "every peer finds a game by its folder's name; rename the folder, or leave --id out".to_owned(),
         });
     }
-    let command = LibraryCommand::CatalogAdd { game, name: args.name, version: args.version };
+    let command = LibraryCommand::CatalogAdd { game, name: args.name, version: args.version, saves: args.saves };
     let reply = client.command(Command::Library(command)).await?;
     if out.is_json() {
         out.json(&json!({ "added": reply }))?;
@@ -161,16 +162,6 @@ fn export(out: &Out, snapshot: &Snapshot, file: &Path) -> Result<(), Failure> {
     out.marked(Tone::Good, "exported", &format!("{} to {}", count(total, "game"), file.display()))
 }
 
-/// Writes a file of a name that nobody has and renames it, so that a full disk never leaves half a catalog.
-fn write_whole(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let make = |path: &Path| std::fs::OpenOptions::new().write(true).create_new(true).open(path);
-    let mut beside = tempfile::Builder::new().prefix(".catalog.").suffix(".tmp").make_in(folder, make)?;
-    beside.write_all(bytes)?;
-    beside.as_file().sync_all()?;
-    beside.persist(file).map(|_| ()).map_err(|e| e.error)
-}
-
 fn read(file: &Path) -> Result<CatalogFile, Report> {
     let name = if file == Path::new("-") { "stdin".to_owned() } else { file.display().to_string() };
     let mut bytes = Vec::new();
@@ -205,7 +196,8 @@ fn batches(entries: Vec<CatalogEntry>) -> Vec<Vec<CatalogEntry>> {
     let mut len = 0;
     for entry in entries {
         // A name may double in size when its quotes are escaped.
-        let entry_len = 32 + entry.id.as_str().len() * 2 + entry.name.len() * 6;
+        let saves: usize = entry.saves.iter().map(|path| path.len() * 6 + 8).sum();
+        let entry_len = 48 + entry.id.as_str().len() * 2 + entry.name.len() * 6 + saves;
         if len + entry_len > IMPORT_LEN_MAX && len > 0 {
             batches.push(Vec::new());
             len = 0;
@@ -240,7 +232,11 @@ mod tests {
     #[test]
     fn a_large_import_is_sent_in_portions_that_keep_every_entry() {
         let all: Vec<_> = (0..5000)
-            .map(|i| CatalogEntry { id: GameId::new(format!("game-{i}")).unwrap(), name: "n".repeat(100) })
+            .map(|i| CatalogEntry {
+                id: GameId::new(format!("game-{i}")).unwrap(),
+                name: "n".repeat(100),
+                saves: Vec::new(),
+            })
             .collect();
         let portions = batches(all.clone());
         assert!(portions.len() > 1);

@@ -18,3 +18,19 @@ pub(crate) mod run;
 pub(crate) mod saves;
 pub(crate) mod status;
 pub(crate) mod verify;
+
+use std::io::Write;
+use std::path::Path;
+
+/// Writes a file of a name that nobody has and renames it, so that a full disk never leaves half of it.
+///
+/// # Errors
+/// The disk's.
+pub(crate) fn write_whole(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let make = |path: &Path| std::fs::OpenOptions::new().write(true).create_new(true).open(path);
+    let mut beside = tempfile::Builder::new().prefix(".bonfire.").suffix(".tmp").make_in(folder, make)?;
+    beside.write_all(bytes)?;
+    beside.as_file().sync_all()?;
+    beside.persist(file).map(|_| ()).map_err(|e| e.error)
+}

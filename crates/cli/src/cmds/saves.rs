@@ -10,7 +10,7 @@ pub(crate) mod show;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use bonfire_engine::command::{AuditFilter, Reply, ResolveWith, RootSpec, SaveRef, SavesCommand};
+use bonfire_engine::command::{AuditFilter, Placed, Reply, ResolveWith, RootSpec, SaveRef, SavesCommand};
 use bonfire_engine::saves::slot::Standing;
 use bonfire_engine::{ErrorClass, Report};
 use bonfire_proto::GameId;
@@ -319,7 +319,8 @@ fn roots(args: &SavesAddArgs) -> Result<Vec<RootSpec>, Failure> {
     let root = |given: &PathBuf| {
         let (label, path) = labelled(given);
         let path = text(&there(&path)?)?;
-        Ok(RootSpec { label, path, is_file: args.file.then_some(true), include: args.include.clone() })
+        let (is_file, include) = (args.file.then_some(true), args.include.clone());
+        Ok(RootSpec { label, path, is_file, include, placed: Placed::default() })
     };
     args.paths.iter().map(root).collect()
 }

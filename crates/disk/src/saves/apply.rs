@@ -466,6 +466,7 @@ impl RootRecord {
             folder: root.folder.clone(),
             include: root.include.clone(),
             ignore: root.ignore.clone(),
+            extent: root.extent.clone(),
         }
     }
 }

@@ -42,6 +42,8 @@ pub struct CopyPlace {
     pub fs: Arc<dyn Fs>,
     /// Name of the root's folder, or of its one file.
     pub name: String,
+    /// The name of the one file in snapshots.
+    pub snapshot_name: String,
     /// Whether the root is that one file.
     pub is_file: bool,
 }
@@ -312,7 +314,7 @@ impl CopyPlace {
     /// The file as the record names it, if it is of this root.
     fn file_of(&self, entry: &SaveEntry) -> Option<FileRecord> {
         let (label, rest) = entry.path.as_str().split_once('/')?;
-        if label != self.label.as_str() || (self.is_file && rest != self.name) {
+        if label != self.label.as_str() || (self.is_file && rest != self.snapshot_name) {
             return None;
         }
         let path = if self.is_file { String::new() } else { rest.to_owned() };

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
+use bonfire_engine::places::pattern::Pattern;
 use bonfire_proto::{RelPath, SaveEntry, SlotName, SnapshotId};
 use serde::{Deserialize, Serialize};
 
 use super::apply::{Apply, Side};
 use super::error::SaveError;
-use super::roots::{Pattern, RootLabel, SCRATCH};
+use super::roots::{Extent, RootLabel, SCRATCH};
 use super::set::SaveSet;
 use super::snapshots::{Inner, SaveStore};
 use crate::atomic;
@@ -44,6 +45,8 @@ pub(super) struct RootRecord {
     pub(super) include: Vec<Pattern>,
     #[serde(default)]
     pub(super) ignore: Vec<Pattern>,
+    #[serde(default)]
+    pub(super) extent: Extent,
 }
 
 /// A file that changes, and what it holds before and after; `None` when it is not there.

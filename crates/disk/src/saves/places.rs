@@ -4,22 +4,25 @@
 //! link is followed. What is not there is named apart from what cannot be looked at: only the former may be taken for an
 //! empty root. Refuses places in which a capture would read itself or a file would belong to two roots.
 
+mod apart;
+
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bonfire_engine::places::Spelled;
+use bonfire_engine::places::pattern::Pattern;
 use bonfire_proto::RelPath;
-use bonfire_proto::rel_path::fold;
 
 use super::conflict_copy::CopyPlace;
 use super::error::{SaveError, io_error};
 use super::resolve::{Resolved, resolve};
-use super::roots::{Pattern, RootLabel, SaveRoot, is_conflict_copy, is_ours};
+use super::roots::{Extent, RootLabel, SaveRoot, is_conflict_copy, is_ours};
 use crate::error::DiskError;
 use crate::fs::{self, Fs, FsPath};
-use crate::platform::NAMES_ARE_FOLDED;
 
 /// Where a root of a save set is said to be on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +37,14 @@ pub struct DeclaredRoot {
     pub include: Vec<Pattern>,
     /// What does not, all the same.
     pub ignore: Vec<Pattern>,
+    /// What does not since it is another root's or no save, from the folder on.
+    pub exclude: Vec<Pattern>,
+    /// Whether names that differ in case are one for the game.
+    pub folds_names: bool,
+    /// The name of its one file in snapshots, where that is another than on this machine.
+    pub name: Option<String>,
+    /// Whether it counts only while what lies at the path is of its kind, or nothing does: another root has the other kind.
+    pub only_as_such: bool,
 }
 
 /// Why a place is none for a root.
@@ -49,7 +60,7 @@ pub enum Unfit {
     InData,
     /// Bonfire's data folder is in it.
     HoldsData,
-    /// It is in another root of the set, or is the same.
+    /// It is in another root of the set, or is the same, and they could have a file in common.
     Within(RootLabel),
     /// Another root of the set has its label.
     SameLabel,
@@ -93,6 +104,10 @@ struct Place {
     file: Option<String>,
     include: Vec<Pattern>,
     ignore: Vec<Pattern>,
+    extent: Extent,
+    /// Something of another kind lies at its path, so that it has no file and gets none.
+    is_other: bool,
+    only_as_such: bool,
 }
 
 impl SavePlaces {
@@ -128,18 +143,28 @@ impl SavePlaces {
         Ok(out)
     }
 
-    /// Makes the folders of all roots that are not there, durably, and opens all. For when files are to be put there.
+    /// Opens what is there, once the folders of the named roots are, durably. For when files are to be put there.
     ///
     /// # Errors
-    /// The disk's; some folders may have been made.
-    pub fn create(&self) -> Result<Vec<SaveRoot>, SaveError> {
-        self.places
-            .iter()
-            .map(|place| {
+    /// The disk's; some folders may have been made. `InTheWay` for a named root at whose path something of another kind is.
+    pub fn create(&self, needed: &BTreeSet<&str>) -> Result<Vec<SaveRoot>, SaveError> {
+        let mut roots = Vec::new();
+        for place in &self.places {
+            let is_needed = needed.contains(place.label.as_str());
+            if is_needed && place.is_other {
+                let what = if place.file.is_some() { "a folder" } else { "a file" };
+                return Err(DiskError::InTheWay { path: place.whole(), what }.into());
+            }
+            if is_needed {
                 make_folders(&place.folder)?;
-                place.open()?.ok_or_else(|| place.gone())
-            })
-            .collect()
+            }
+            match place.open()? {
+                Some(root) => roots.push(root),
+                None if is_needed => return Err(place.gone()),
+                None => {}
+            }
+        }
+        Ok(roots)
     }
 
     /// Where copies of the other side of a conflict go. A root with no folder around it has no place for one.
@@ -147,13 +172,17 @@ impl SavePlaces {
     /// # Errors
     /// The disk's.
     pub fn copy_places(&self) -> Result<Vec<CopyPlace>, SaveError> {
-        self.places.iter().filter_map(|place| place.copy_place().transpose()).collect()
+        self.places.iter().filter(|p| !p.is_other).filter_map(|place| place.copy_place().transpose()).collect()
     }
 
     /// The folders of all roots, to be watched, whether they are there or not.
     #[must_use]
     pub fn folders(&self) -> Vec<PathBuf> {
-        self.places.iter().map(|place| place.folder.whole()).collect()
+        // Of two roots at one path where nothing lies, one is enough to hear of what comes: what is around a file that is
+        // not there may be a folder of many programs.
+        let is_watched =
+            |place: &&Place| !place.is_other && (place.file.is_none() || !place.only_as_such || place.is_there());
+        self.places.iter().filter(is_watched).map(|place| place.folder.whole()).collect()
     }
 }
 
@@ -179,6 +208,18 @@ impl DeclaredRoot {
         Ok(resolved)
     }
 
+    /// Whether something of another kind lies at the path of a root that counts only as what it is.
+    fn is_other(&self) -> Result<bool, SaveError> {
+        if !self.only_as_such {
+            return Ok(false);
+        }
+        match std::fs::metadata(&self.path) {
+            Ok(meta) => Ok(meta.is_dir() == self.is_file),
+            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(false),
+            Err(e) => Err(io_error(&self.path, "looking at", &FsPath::root(), e)),
+        }
+    }
+
     /// Whether the root is one file.
     fn is_one_file(&self) -> Result<bool, SaveError> {
         // What a link in the place of the file leads to is not the save's, and is left out by a look.
@@ -202,19 +243,45 @@ impl Place {
             return Err(root.unfit(Unfit::NotAbsolute));
         }
         let (label, ignore) = (root.label.clone(), root.ignore.clone());
-        if root.is_one_file()? {
+        let extent = Extent { exclude: root.exclude.clone(), folds_names: root.folds_names, spelled: None };
+        let is_other = root.is_other()?;
+        if is_other && !root.is_file {
+            // A file is here, and a folder is meant.
+            let folder = root.resolve(root.path.parent().unwrap_or(&root.path))?;
+            return Ok(Self {
+                label,
+                folder,
+                file: None,
+                include: Vec::new(),
+                ignore,
+                extent,
+                is_other,
+                only_as_such: true,
+            });
+        }
+        if is_other || root.is_one_file()? {
             let parts = (root.path.parent(), root.path.file_name().and_then(OsStr::to_str));
             let (Some(folder), Some(name)) = parts else { return Err(root.unfit(Unfit::Name)) };
-            // No such name has a character that stands for others in a pattern.
-            let is_legal = RelPath::new(name).is_ok() && !is_ours(name) && !is_conflict_copy(name);
-            let Some(pattern) = Pattern::new(name).ok().filter(|_| is_legal) else {
-                return Err(root.unfit(Unfit::Name));
-            };
+            let legal = |name: &str| RelPath::new(name).ok().filter(|_| !is_ours(name) && !is_conflict_copy(name));
+            let in_snapshots = root.name.as_deref().unwrap_or(name);
+            let (Some(own), Some(_)) = (legal(name), legal(in_snapshots)) else { return Err(root.unfit(Unfit::Name)) };
+            let spelled = Spelled { snapshot: in_snapshots.to_owned(), here: name.to_owned() };
+            let extent = Extent { spelled: root.name.is_some().then_some(spelled), ..extent };
             let folder = root.resolve(folder)?;
             if !folder.is_folder {
                 return Err(root.in_the_way(&folder.there, "a file"));
             }
-            return Ok(Self { label, folder, file: Some(name.to_owned()), include: vec![pattern], ignore });
+            let (file, include) = (Some(name.to_owned()), vec![Pattern::literal(&own)]);
+            return Ok(Self {
+                label,
+                folder,
+                file,
+                include,
+                ignore,
+                extent,
+                is_other,
+                only_as_such: root.only_as_such,
+            });
         }
         let folder = root.resolve(&root.path)?;
         if !folder.is_folder {
@@ -224,7 +291,8 @@ impl Place {
         if whole.parent().is_none() || whole.file_name().is_none() {
             return Err(root.unfit(Unfit::Top));
         }
-        Ok(Self { label, folder, file: None, include: root.include.clone(), ignore })
+        let include = root.include.clone();
+        Ok(Self { label, folder, file: None, include, ignore, extent, is_other, only_as_such: root.only_as_such })
     }
 
     /// The folder, or the one file.
@@ -236,32 +304,14 @@ impl Place {
         }
     }
 
-    fn clash_with_data(&self, data: &Path) -> Option<Unfit> {
-        let (place, data) = (comparable(&self.whole()), comparable(data));
-        if place.starts_with(&data) {
-            Some(Unfit::InData)
-        } else if data.starts_with(&place) {
-            Some(Unfit::HoldsData)
-        } else {
-            None
-        }
-    }
-
-    fn clash_with(&self, others: &[Self]) -> Option<Unfit> {
-        let mine = comparable(&self.whole());
-        others.iter().find_map(|other| {
-            let theirs = comparable(&other.whole());
-            if other.label == self.label {
-                Some(Unfit::SameLabel)
-            } else if mine.starts_with(&theirs) || theirs.starts_with(&mine) {
-                Some(Unfit::Within(other.label.clone()))
-            } else {
-                None
-            }
-        })
+    fn is_there(&self) -> bool {
+        self.file.as_ref().is_some_and(|_| std::fs::symlink_metadata(self.whole()).is_ok())
     }
 
     fn open(&self) -> Result<Option<SaveRoot>, SaveError> {
+        if self.is_other {
+            return Ok(None);
+        }
         let folder = self.folder.whole();
         Ok(open_folder(&folder)?.map(|fs| SaveRoot {
             label: self.label.clone(),
@@ -269,6 +319,7 @@ impl Place {
             fs,
             include: self.include.clone(),
             ignore: self.ignore.clone(),
+            extent: self.extent.clone(),
         }))
     }
 
@@ -282,6 +333,7 @@ impl Place {
             beside: beside.to_owned(),
             fs,
             name: name.to_owned(),
+            snapshot_name: self.extent.spelled.as_ref().map_or(name, |s| s.snapshot.as_str()).to_owned(),
             is_file: self.file.is_some(),
         }))
     }
@@ -319,11 +371,6 @@ fn make_folders(folder: &Resolved) -> Result<(), SaveError> {
         at = next;
     }
     Ok(())
-}
-
-/// A path as the file systems that are usual on this platform tell paths apart.
-fn comparable(path: &Path) -> PathBuf {
-    if NAMES_ARE_FOLDED { PathBuf::from(fold(&path.to_string_lossy())) } else { path.to_owned() }
 }
 
 #[cfg(test)]

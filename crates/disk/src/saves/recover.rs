@@ -216,6 +216,7 @@ impl RootRecord {
             fs,
             include: self.include.clone(),
             ignore: self.ignore.clone(),
+            extent: self.extent.clone(),
         })
     }
 }

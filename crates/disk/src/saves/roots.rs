@@ -7,8 +7,11 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bonfire_engine::places::Spelled;
+use bonfire_engine::places::pattern::{Pattern, PatternError};
 use bonfire_proto::RelPath;
-use bonfire_proto::limits::{PATH_LEN_MAX, SAVE_FILES_MAX};
+use bonfire_proto::limits::SAVE_FILES_MAX;
+use bonfire_proto::rel_path::fold;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::error::{SaveError, io_error, shown};
@@ -23,15 +26,15 @@ pub(super) const SCRATCH: &str = ".bonfire.";
 /// What the name of a copy of the other side of a conflict contains.
 pub(super) const CONFLICT: &str = ".conflict-";
 
-/// Why a text is no label or pattern.
+/// Why a text is no label or no pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RootError {
     /// A label is one legal name of at most 32 bytes that does not begin with a dot.
     #[error("not a label: one legal name of at most {LABEL_LEN_MAX} bytes")]
     Label,
-    /// A pattern is a relative path whose names may hold `*` and `?`, or be `**`.
-    #[error("not a pattern: a relative path, in which `*`, `?` and `**` stand for names")]
-    Pattern,
+    /// Not a pattern.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
 }
 
 /// The first part of the paths of a root's files.
@@ -66,107 +69,6 @@ impl<'de> Deserialize<'de> for RootLabel {
     }
 }
 
-/// A path beneath a root in which `*` stands for any characters of a name, `?` for one, and a part `**` for any folders.
-/// What it matches takes with it all that lies beneath. Upper and lower case differ.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
-pub struct Pattern(String);
-
-impl Pattern {
-    /// The checked pattern.
-    ///
-    /// # Errors
-    /// `RootError::Pattern`.
-    pub fn new(pattern: impl Into<String>) -> Result<Self, RootError> {
-        let pattern = pattern.into();
-        let bad = |part: &str| part.is_empty() || part == "." || part == ".." || part.contains(['\\', '\0']);
-        if pattern.len() > PATH_LEN_MAX || pattern.split('/').any(bad) {
-            return Err(RootError::Pattern);
-        }
-        Ok(Self(pattern))
-    }
-
-    /// Whether it matches a path or a folder above it.
-    #[must_use]
-    pub fn covers(&self, path: &[&str]) -> bool {
-        self.reach(path).0
-    }
-
-    /// Whether something beneath a folder may be covered.
-    fn leads_through(&self, folder: &[&str]) -> bool {
-        self.reach(folder).1
-    }
-
-    /// Whether the pattern ends somewhere along the path, and whether it can go on beneath it. A table of which parts of
-    /// the pattern may come next, moved along the path: no pattern takes more than its length times the path's.
-    fn reach(&self, path: &[&str]) -> (bool, bool) {
-        let parts: Vec<&str> = self.0.split('/').collect();
-        let mut next: BTreeSet<usize> = BTreeSet::new();
-        let add = |set: &mut BTreeSet<usize>, mut at: usize| {
-            set.insert(at);
-            while parts.get(at) == Some(&"**") {
-                at += 1;
-                set.insert(at);
-            }
-        };
-        add(&mut next, 0);
-        let mut ended = false;
-        for name in path {
-            let mut after = BTreeSet::new();
-            for at in next {
-                match parts.get(at) {
-                    Some(&"**") => add(&mut after, at),
-                    Some(part) if name_matches(part.as_bytes(), name.as_bytes()) => add(&mut after, at + 1),
-                    _ => {}
-                }
-            }
-            ended |= after.contains(&parts.len());
-            next = after;
-        }
-        (ended, ended || !next.is_empty())
-    }
-}
-
-impl<'de> Deserialize<'de> for Pattern {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        Self::new(String::deserialize(d)?).map_err(serde::de::Error::custom)
-    }
-}
-
-/// Matches one name, going back to the last `*` only.
-fn name_matches(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut p, mut n, mut star) = (0, 0, None);
-    while n < name.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, n));
-                p += 1;
-            }
-            Some(b'?') => {
-                p += 1;
-                n += 1;
-                // A character, not a byte of one.
-                while name.get(n).is_some_and(|b| b & 0xC0 == 0x80) {
-                    n += 1;
-                }
-            }
-            Some(c) if *c == name[n] => {
-                p += 1;
-                n += 1;
-            }
-            _ => match star {
-                Some((at, from)) => {
-                    p = at + 1;
-                    n = from + 1;
-                    star = Some((at, from + 1));
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|c| *c == b'*')
-}
-
 /// A root of a save set on this device.
 #[derive(Clone)]
 pub struct SaveRoot {
@@ -180,6 +82,42 @@ pub struct SaveRoot {
     pub include: Vec<Pattern>,
     /// What does not, all the same. A pattern of one part matches at any depth.
     pub ignore: Vec<Pattern>,
+    /// What a manifest says of it besides.
+    pub extent: Extent,
+}
+
+/// What a manifest says of a root that it placed. All of it is empty for one that a person declared.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Extent {
+    /// What does not belong to the root, from its folder on: files of another root, or no save.
+    pub exclude: Vec<Pattern>,
+    /// Whether names that differ in case are one for the game, so that what includes and excludes them does not count case.
+    pub folds_names: bool,
+    /// The name of the one file that the root is, in snapshots and here.
+    pub spelled: Option<Spelled>,
+}
+
+impl Extent {
+    fn is_same(&self, a: &str, b: &str) -> bool {
+        a == b || self.folds_names && fold(a) == fold(b)
+    }
+
+    /// What a path beneath the root is called in snapshots.
+    fn to_snapshot(&self, at: &FsPath) -> String {
+        match &self.spelled {
+            Some(spelled) if self.is_same(&at.to_string(), &spelled.here) => spelled.snapshot.clone(),
+            _ => at.to_string(),
+        }
+    }
+
+    /// Where beneath the root a path of a snapshot is. None for one that is another root's.
+    fn to_disk<'a>(&'a self, path: &'a str) -> Option<&'a str> {
+        match &self.spelled {
+            Some(spelled) => (path == spelled.snapshot).then_some(spelled.here.as_str()),
+            None => Some(path),
+        }
+    }
 }
 
 impl fmt::Debug for SaveRoot {
@@ -191,17 +129,23 @@ impl fmt::Debug for SaveRoot {
 impl SaveRoot {
     /// Whether a path beneath the root belongs to it.
     pub(super) fn covers(&self, path: &[&str]) -> bool {
-        let included = self.include.is_empty() || self.include.iter().any(|p| p.covers(path));
-        included && !self.ignores(path) && !path.iter().any(|name| is_ours(name) || is_conflict_copy(name))
+        let folded = self.extent.folds_names;
+        let any = |of: &[Pattern]| of.iter().any(|p| p.reach(path, folded).covers);
+        let belongs = (self.include.is_empty() || any(&self.include)) && !self.excludes(path);
+        belongs && !self.ignores(path) && !path.iter().any(|name| is_ours(name) || is_conflict_copy(name))
+    }
+
+    fn excludes(&self, path: &[&str]) -> bool {
+        self.extent.exclude.iter().any(|p| p.reach(path, self.extent.folds_names).covers)
     }
 
     fn ignores(&self, path: &[&str]) -> bool {
-        let anywhere = |p: &Pattern| (0..path.len()).any(|from| p.covers(&path[from..=from]));
-        self.ignore.iter().any(|p| p.covers(path) || (!p.0.contains('/') && anywhere(p)))
+        let anywhere = |p: &Pattern| (0..path.len()).any(|from| p.reach(&path[from..=from], false).covers);
+        self.ignore.iter().any(|p| p.reach(path, false).covers || (p.segments().len() == 1 && anywhere(p)))
     }
 
     fn leads_through(&self, folder: &[&str]) -> bool {
-        self.include.is_empty() || self.include.iter().any(|p| p.leads_through(folder))
+        self.include.is_empty() || self.include.iter().any(|p| p.reach(folder, self.extent.folds_names).leads_through)
     }
 
     pub(super) fn io(&self, doing: &'static str, at: &FsPath, e: std::io::Error) -> SaveError {
@@ -280,8 +224,9 @@ pub(super) fn look(roots: &[SaveRoot]) -> Result<Look, SaveError> {
 pub(super) fn locate(roots: &[SaveRoot], path: &RelPath) -> Option<(usize, FsPath)> {
     let (label, rest) = path.as_str().split_once('/')?;
     let number = roots.iter().position(|r| r.label.0 == label)?;
-    let parts: Vec<&str> = rest.split('/').collect();
-    roots[number].covers(&parts).then(|| (number, FsPath::root().child(rest)))
+    let here = roots[number].extent.to_disk(rest)?;
+    let parts: Vec<&str> = here.split('/').collect();
+    roots[number].covers(&parts).then(|| (number, FsPath::root().child(here)))
 }
 
 struct Walk<'a> {
@@ -327,7 +272,7 @@ impl Walk<'_> {
             return Ok(());
         }
         if kind == Kind::Dir {
-            if !self.root.leads_through(&parts) || self.root.ignores(&parts) {
+            if !self.root.leads_through(&parts) || self.root.ignores(&parts) || self.root.excludes(&parts) {
                 return Ok(());
             }
             // Deeper than a path may be nothing of it could be taken, and a walk has to end.
@@ -349,7 +294,7 @@ impl Walk<'_> {
     }
 
     fn file(&mut self, at: &FsPath) -> Result<(), SaveError> {
-        let Ok(path) = RelPath::new(format!("{}/{at}", self.root.label.0)) else {
+        let Ok(path) = RelPath::new(format!("{}/{}", self.root.label.0, self.root.extent.to_snapshot(at))) else {
             self.leave_out(at, LeftOutWhy::IllegalPath);
             return Ok(());
         };

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use bonfire_proto::{Digest, GameId, Hlc, PeerId, PlayerId, SlotName, SnapshotId, SnapshotKind};
 use tempfile::TempDir;
 
-use super::{Capture, Captured, Lineage, Listing, Pattern, RootLabel, SaveRoot, SaveStore};
+use super::{Capture, Captured, Extent, Lineage, Listing, RootLabel, SaveRoot, SaveStore};
 
 /// A data folder and a folder of live files.
 struct Place {
@@ -53,13 +53,14 @@ impl Place {
 }
 
 fn root(label: &str, folder: &Path, include: &[&str], ignore: &[&str]) -> SaveRoot {
-    let patterns = |list: &[&str]| list.iter().map(|p| Pattern::new(*p).unwrap()).collect();
+    let patterns = |list: &[&str]| list.iter().map(|p| p.parse().unwrap()).collect();
     SaveRoot {
         label: RootLabel::new(label).unwrap(),
         folder: folder.to_owned(),
         fs: crate::fs::real(folder).unwrap(),
         include: patterns(include),
         ignore: patterns(ignore),
+        extent: Extent::default(),
     }
 }
 

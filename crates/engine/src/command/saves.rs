@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use bonfire_proto::{GameId, PlayerId, SlotName, SnapshotId};
 use serde::{Deserialize, Serialize};
 
+pub use crate::saves::work::Placed;
+
 /// Which line of which player's saves. Absent parts have one meaning: the only player of this device, and the slot whose
 /// files lie on this device's disk (`main` where none does).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -33,6 +35,9 @@ pub struct RootSpec {
     /// Patterns of what belongs to it beneath the folder; all of it when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub include: Vec<String>,
+    /// What a manifest knows of it besides.
+    #[serde(flatten)]
+    pub placed: Placed,
 }
 
 /// How to settle a conflict.

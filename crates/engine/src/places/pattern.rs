@@ -68,7 +68,7 @@ impl Segment {
     }
 }
 
-/// A pattern of one or more names, relative to a root's folder. Text that begins or ends with `/` means the same without.
+/// A pattern of one or more names, relative to a root's folder. Text that ends with `/` means the same without.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pattern(Vec<Segment>);
 
@@ -84,6 +84,11 @@ pub enum PatternError {
     /// A `.` or `..` in it.
     #[error("`.` or `..` in a pattern")]
     Dots,
+    /// It begins with `/`, or has a name that is empty, or a `\\`, which is in no name.
+    #[error(
+        "not a pattern: a relative path with `/` between its names, in which `*`, `?`, `[..]` and `**` stand for names"
+    )]
+    NotRelative,
 }
 
 impl Pattern {
@@ -101,15 +106,29 @@ impl Pattern {
         &self.0
     }
 
+    /// The pattern that matches the file at this path only.
+    #[must_use]
+    pub fn literal(path: &RelPath) -> Self {
+        Self(path.parts().map(Segment::literal).collect())
+    }
+
     /// Whether the file at this path belongs to it: the pattern matches the path or a folder above it. With `folded`,
     /// case and normal form do not count.
     #[must_use]
     pub fn covers(&self, path: &RelPath, folded: bool) -> bool {
-        let names: Vec<&str> = path.parts().collect();
+        self.reach(&path.parts().collect::<Vec<_>>(), folded).covers
+    }
+
+    /// How the pattern and the path of these names meet.
+    #[must_use]
+    pub fn reach(&self, names: &[&str], folded: bool) -> Reach {
         // reached[n]: the segments so far match the first n names.
         let mut reached = vec![false; names.len() + 1];
         reached[0] = true;
+        let mut leads_through = false;
         for segment in &self.0 {
+            // There is a segment left for what lies beneath.
+            leads_through |= reached[names.len()];
             let mut next = vec![false; names.len() + 1];
             match segment {
                 Segment::Deep => {
@@ -118,6 +137,7 @@ impl Pattern {
                         any |= from;
                         *to = any;
                     }
+                    leads_through |= next[names.len()];
                 }
                 name @ Segment::Name(_) => {
                     for (at, written) in names.iter().enumerate() {
@@ -127,8 +147,18 @@ impl Pattern {
             }
             reached = next;
         }
-        reached.iter().skip(1).any(|r| *r)
+        let covers = reached.iter().skip(1).any(|r| *r);
+        Reach { covers, leads_through: leads_through || covers }
     }
+}
+
+/// How a pattern and a path meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reach {
+    /// The pattern matches the path or a folder above it.
+    pub covers: bool,
+    /// Something beneath the path may be covered, were it a folder.
+    pub leads_through: bool,
 }
 
 /// The segment that one name of a pattern's text is.
@@ -272,11 +302,32 @@ impl FromStr for Pattern {
         if text.len() > PATTERN_LEN_MAX {
             return Err(PatternError::TooLong);
         }
-        let names: Vec<&str> = text.split('/').filter(|n| !n.is_empty()).collect();
+        if text.is_empty() {
+            return Err(PatternError::Empty);
+        }
+        // Written by hand, what begins with `/` is most likely meant as a path of the machine, and would match nothing.
+        let names: Vec<&str> = text.strip_suffix('/').unwrap_or(text).split('/').collect();
+        if names.iter().any(|n| n.is_empty() || n.contains(['\\', '\0'])) {
+            return Err(PatternError::NotRelative);
+        }
         if names.iter().any(|n| matches!(*n, "." | "..")) {
             return Err(PatternError::Dots);
         }
-        Self::new(names.into_iter().map(segment).collect())
+        Self::new(names.into_iter().map(segment).map(plain).collect())
+    }
+}
+
+/// With `[c]` as the character that it is: two texts of one pattern are equal.
+fn plain(segment: Segment) -> Segment {
+    let one = |token| match token {
+        Token::Class { negated: false, ranges } if matches!(ranges.as_slice(), [(from, to)] if from == to) => {
+            Token::Char(ranges[0].0)
+        }
+        other => other,
+    };
+    match segment {
+        Segment::Name(tokens) => Segment::Name(tokens.into_iter().map(one).collect()),
+        Segment::Deep => Segment::Deep,
     }
 }
 

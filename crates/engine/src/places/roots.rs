@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bonfire_proto::rel_path::fold;
 use bonfire_proto::{PathError, RelPath};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::facts::{Environment, Existing, FactError, Family, Listing};
 use super::pattern::Pattern;
@@ -55,7 +55,7 @@ pub struct Root {
 }
 
 /// One name in two spellings.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spelled {
     /// In snapshots.
     pub snapshot: String,

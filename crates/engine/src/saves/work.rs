@@ -48,6 +48,31 @@ pub struct Root {
     /// Patterns of what belongs to it; all of it when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub include: Vec<String>,
+    /// What a manifest knows of it besides.
+    #[serde(flatten)]
+    pub placed: Placed,
+}
+
+/// What is known of a root that was placed by a manifest. All of it is empty for one that was declared by hand.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placed {
+    /// Patterns, from the folder on, of what is another root's or no save.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
+    /// Whether names that differ in case are one for the game.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub folds_names: bool,
+    /// The name of a single file in snapshots, where that is another one than here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Whether it counts only while what lies at its path is of its kind, a folder or a file: another root has the other.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub only_as_such: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// Where a save set lies on this device, and how to see that its game runs.

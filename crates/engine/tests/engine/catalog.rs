@@ -13,7 +13,7 @@ fn remove(id: &str) -> LibraryCommand {
 }
 
 fn add(id: &str) -> LibraryCommand {
-    LibraryCommand::CatalogAdd { game: game(id), name: None, version: None }
+    LibraryCommand::CatalogAdd { game: game(id), name: None, version: None, saves: None }
 }
 
 fn prepared() -> PreparedEntry {

@@ -384,7 +384,7 @@ impl Run {
             3 | 4 => Command::Transfers(TransferCommand::Cancel { game: g }),
             5 => Command::Transfers(TransferCommand::Remove { game: g }),
             6 => Command::Transfers(TransferCommand::Verify { game: g }),
-            7 => Command::Library(LibraryCommand::CatalogAdd { game: g, name: None, version: None }),
+            7 => Command::Library(LibraryCommand::CatalogAdd { game: g, name: None, version: None, saves: None }),
             8 => Command::Library(LibraryCommand::CatalogRemove { game: g }),
             9 => Command::Library(LibraryCommand::Rescan { games: vec![g] }),
             _ => Command::Peer(NodeCommand::Probe),

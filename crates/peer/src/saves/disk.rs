@@ -111,8 +111,9 @@ impl Inner {
         to: SnapshotId,
     ) -> Result<Done<()>, Report> {
         self.finish_applies(line)?;
-        let has_files = self.store.snapshot(&to).map_err(|e| errors::save(&e))?.files > 0;
-        let roots = if has_files { self.live.create(place)? } else { self.live.roots(place)? };
+        let entries = self.store.snapshot(&to).and_then(|s| self.store.entries(&s)).map_err(|e| errors::save(&e))?;
+        let needed: BTreeSet<&str> = entries.iter().map(|e| e.path.first()).collect();
+        let roots = if needed.is_empty() { self.live.roots(place)? } else { self.live.create(place, &needed)? };
         let (set, key) = (set_of(line), SetKey::of(line));
         let listing = self.listings.get(&key);
         let what = Apply {

@@ -1,5 +1,6 @@
 //! Where saves lie on this machine and whether their games run, as a simulation replaces it.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,11 +18,11 @@ pub trait LiveSaves: Send + Sync + std::fmt::Debug {
     /// For a placement that cannot be, and for what cannot be looked at: that is never an empty root.
     fn roots(&self, place: &Placement) -> Result<Vec<SaveRoot>, Report>;
 
-    /// All roots, their folders made where they are missing, durably.
+    /// The roots that are there, once the folders of the named ones are, durably.
     ///
     /// # Errors
     /// As `roots`, and when a folder cannot be made.
-    fn create(&self, place: &Placement) -> Result<Vec<SaveRoot>, Report>;
+    fn create(&self, place: &Placement, needed: &BTreeSet<&str>) -> Result<Vec<SaveRoot>, Report>;
 
     /// Where copies of the other side of a conflict go.
     ///

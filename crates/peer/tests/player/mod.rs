@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use bonfire_engine::command::{Command, DevicesCommand, Reply, RootSpec, SaveRef, SavesCommand};
+use bonfire_engine::command::{Command, DevicesCommand, Placed, Reply, RootSpec, SaveRef, SavesCommand};
 use bonfire_engine::saves_view::SlotView;
 use bonfire_engine::{Report, Snapshot};
 use bonfire_proto::PlayerId;
@@ -49,7 +49,8 @@ pub async fn pair(first: &Seat, second: &Seat) {
 pub async fn add_save(seat: &Seat, id: &str) -> PathBuf {
     let folder = seat.dir.path().join("saves").join(id);
     let path = folder.display().to_string();
-    let roots = vec![RootSpec { label: None, path, is_file: Some(false), include: Vec::new() }];
+    let root = RootSpec { label: None, path, is_file: Some(false), include: Vec::new(), placed: Placed::default() };
+    let roots = vec![root];
     let at = SaveRef { game: game(id), slot: None, player: None };
     let command = SavesCommand::Add { at, roots, ignore: Vec::new(), programs: Vec::new() };
     saves(seat, command).await.unwrap();

@@ -182,7 +182,7 @@ impl Seat {
     }
 
     pub async fn add(&self, id: &str) {
-        let command = LibraryCommand::CatalogAdd { game: game(id), name: None, version: None };
+        let command = LibraryCommand::CatalogAdd { game: game(id), name: None, version: None, saves: None };
         self.handle.send(Command::Library(command)).await.unwrap();
     }
 

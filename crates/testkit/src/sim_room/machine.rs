@@ -1,5 +1,6 @@
 //! What a simulated machine has besides its network, disk and clock: randomness that its seed decides, and no games that run.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,8 +22,8 @@ impl LiveSaves for NoGames {
         self.0.roots(place)
     }
 
-    fn create(&self, place: &Placement) -> Result<Vec<SaveRoot>, Report> {
-        self.0.create(place)
+    fn create(&self, place: &Placement, needed: &BTreeSet<&str>) -> Result<Vec<SaveRoot>, Report> {
+        self.0.create(place, needed)
     }
 
     fn copy_places(&self, place: &Placement) -> Result<Vec<CopyPlace>, Report> {

@@ -163,7 +163,7 @@ impl Run {
             self.room.start(seat).await;
             for game in self.games.clone() {
                 if self.here(seat, &game).is_some() && self.dice.chance(85) {
-                    let command = LibraryCommand::CatalogAdd { game, name: None, version: None };
+                    let command = LibraryCommand::CatalogAdd { game, name: None, version: None, saves: None };
                     self.room.ask(seat, Command::Library(command)).await;
                 }
             }
@@ -415,7 +415,7 @@ impl Run {
             // Nobody calls a folder of their own files a game.
             return;
         }
-        let command = LibraryCommand::CatalogAdd { game: game.clone(), name: None, version: None };
+        let command = LibraryCommand::CatalogAdd { game: game.clone(), name: None, version: None, saves: None };
         self.room.ask(seat, Command::Library(command)).await;
     }
 

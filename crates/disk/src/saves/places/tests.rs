@@ -5,6 +5,9 @@ use tempfile::TempDir;
 use super::*;
 use crate::saves::{Capture, Listing, SaveStore};
 
+#[cfg(unix)]
+mod placed;
+
 /// A home with a data folder in it.
 struct Home {
     dir: TempDir,
@@ -40,6 +43,10 @@ impl Home {
             is_file,
             include: Vec::new(),
             ignore: Vec::new(),
+            exclude: Vec::new(),
+            folds_names: false,
+            name: None,
+            only_as_such: false,
         }
     }
 
@@ -93,7 +100,7 @@ fn folders_and_single_files_are_opened_as_roots() {
 fn what_is_not_there_is_absent_until_it_is_made() {
     let home = Home::new();
     let mut one = home.declared("one", "docs/games/doom", false);
-    one.ignore = vec![Pattern::new("*.log").unwrap()];
+    one.ignore = vec!["*.log".parse().unwrap()];
     let roots = [one, home.declared("two", "other/doom.cfg", true), home.declared("three", "quake.cfg", true)];
     let places = home.look(&roots).unwrap();
     let opened = places.open().unwrap();
@@ -101,7 +108,10 @@ fn what_is_not_there_is_absent_until_it_is_made() {
     assert_eq!(home.taken(&opened.roots), [""; 0], "a file that is not there leaves its folder a root");
     assert!(!home.path("docs").exists(), "opening makes nothing");
     assert_eq!(places.folders(), [home.real("docs/games/doom"), home.real("other"), home.real("")]);
-    let made = places.create().unwrap();
+    let all = ["one", "two", "three"].into();
+    assert_eq!(places.create(&["three"].into()).unwrap().len(), 1);
+    assert!(!home.path("docs").exists(), "what no file needs is not made");
+    let made = places.create(&all).unwrap();
     assert_eq!(made.len(), 3);
     assert!(home.path("docs/games/doom").is_dir() && home.path("other").is_dir());
     home.write("docs/games/doom/a");
@@ -109,7 +119,7 @@ fn what_is_not_there_is_absent_until_it_is_made() {
     home.write("other/doom.cfg");
     assert_eq!(home.taken(&made), ["one/a", "two/doom.cfg"]);
     assert_eq!(home.look(&roots).unwrap().open().unwrap().absent, []);
-    assert_eq!(places.create().unwrap().len(), 3, "making them twice is as once");
+    assert_eq!(places.create(&all).unwrap().len(), 3, "making them twice is as once");
 }
 
 #[test]
@@ -237,4 +247,64 @@ fn what_may_not_be_looked_at_is_not_absent() {
         assert_eq!(look.map(|p| p.folders()).map_err(|e| e.code()), Err("permission_denied"));
     }
     std_fs::set_permissions(home.path("locked"), std_fs::Permissions::from_mode(0o700)).unwrap();
+}
+
+#[test]
+fn two_kinds_of_one_path_are_there_until_one_of_them_is() {
+    let home = Home::new();
+    home.folder("data");
+    home.folder("parent");
+    let as_folder = DeclaredRoot { only_as_such: true, ..home.declared("folder", "parent/save", false) };
+    let as_file = DeclaredRoot {
+        only_as_such: true,
+        name: Some("<id>.sav".replace(['<', '>'], "")),
+        exclude: vec!["save/*".parse().unwrap()],
+        ..home.declared("file", "parent/save", true)
+    };
+    let roots = [as_folder, as_file];
+    let labels = |roots: &[SaveRoot]| roots.iter().map(|r| r.label.as_str().to_owned()).collect::<Vec<_>>();
+    let open = || home.look(&roots).unwrap().open().unwrap().roots;
+    assert_eq!(labels(&open()), ["file"], "a folder that is not there is absent");
+    assert_eq!(home.look(&roots).unwrap().folders(), [home.real("parent/save")]);
+    home.write("parent/save");
+    assert_eq!(home.taken(&open()), ["file/id.sav"], "a file has its name of snapshots");
+    assert!(home.look(&roots).unwrap().create(&["folder"].into()).is_err(), "a file is in the folder's way");
+    std_fs::remove_file(home.path("parent/save")).unwrap();
+    let made = home.look(&roots).unwrap().create(&["folder"].into()).unwrap();
+    assert!(home.path("parent/save").is_dir());
+    home.write("parent/save/a");
+    assert_eq!(home.taken(&made), ["folder/a"]);
+    assert_eq!(home.taken(&open()), ["folder/a"]);
+    assert!(home.look(&roots).unwrap().create(&["file"].into()).is_err(), "a folder is in the file's way");
+}
+
+#[test]
+fn a_root_within_another_is_fine_only_when_they_have_no_file_in_common() {
+    let home = Home::new();
+    home.folder("data");
+    for file in ["game/a.sav", "game/slots/b.SAV", "game/slots/c.log", "game/[x]/d.sav"] {
+        home.folder(Path::new(file).parent().unwrap().to_str().unwrap());
+        home.write(file);
+    }
+    let patterns = |list: &[&str]| list.iter().map(|p| p.parse().unwrap()).collect::<Vec<_>>();
+    let outer = |exclude: &[&str]| DeclaredRoot { exclude: patterns(exclude), ..home.declared("outer", "game", false) };
+    let inner = |path: &str| DeclaredRoot {
+        include: patterns(&["*.sav"]),
+        folds_names: true,
+        ..home.declared("inner", path, false)
+    };
+    let refused =
+        |roots: &[DeclaredRoot]| matches!(home.look(roots), Err(SaveError::Unfit { why: Unfit::Within(_), .. }));
+    assert!(refused(&[outer(&[]), inner("game/slots")]));
+    assert!(refused(&[outer(&["slots/*.log"]), inner("game/slots")]));
+    assert!(refused(&[inner("game"), outer(&[])]));
+    let taken = |roots: &[DeclaredRoot]| home.taken(&home.look(roots).unwrap().open().unwrap().roots);
+    assert!(refused(&[outer(&["slots/*.sav"]), inner("game/slots")]), "case counts for one of them only");
+    let folding = DeclaredRoot { folds_names: true, ..outer(&["slots/*.sav"]) };
+    assert_eq!(
+        taken(&[folding, inner("game/slots")]),
+        ["inner/b.SAV", "outer/[x]/d.sav", "outer/a.sav", "outer/slots/c.log"]
+    );
+    assert_eq!(taken(&[outer(&["slots"]), inner("game/slots")]), ["inner/b.SAV", "outer/[x]/d.sav", "outer/a.sav"]);
+    assert_eq!(taken(&[inner("game/[x]"), outer(&["[[]x]", "slots"])]), ["inner/d.sav", "outer/a.sav"]);
 }

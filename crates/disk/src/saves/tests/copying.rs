@@ -21,6 +21,7 @@ fn beside(folder: &Path, name: &str, is_file: bool) -> CopyPlace {
         beside: folder.to_owned(),
         fs: crate::fs::real(folder).unwrap(),
         name: name.to_owned(),
+        snapshot_name: name.to_owned(),
         is_file,
     }
 }

@@ -12,6 +12,7 @@ use super::{Set, SetKey};
 use crate::command::{AuditFilter, Reply, ResolveWith, RootSpec, SaveRef, SavesCommand};
 use crate::engine::Engine;
 use crate::input::{CommandId, Effect};
+use crate::places::pattern::Pattern;
 use crate::record::{KnownSet, Record};
 use crate::replication::model::{self, Choice, Retention};
 use crate::report::{ErrorClass, Report};
@@ -274,10 +275,14 @@ impl Engine {
         let shared: Option<model::SaveSet> = records.and_then(|r| r.get(uuid));
         let known = shared.as_ref().map(|s| s.labels.clone()).unwrap_or_default();
         let roots = check_roots(roots, &known)?;
-        for pattern in ignore.iter().chain(roots.iter().flat_map(|r| &r.include)) {
-            if pattern.is_empty() || pattern.len() > PATH_MAX {
-                return Err(refused("bad_pattern", "a pattern has 1 to 4096 bytes"));
+        let own = roots.iter().flat_map(|r| r.include.iter().chain(&r.placed.exclude));
+        for pattern in ignore.iter().chain(own) {
+            if let Err(why) = pattern.parse::<Pattern>() {
+                return Err(refused("bad_pattern", &format!("{pattern:?}: {why}")));
             }
+        }
+        if roots.iter().filter_map(|r| r.placed.name.as_deref()).any(|n| !is_name(n)) {
+            return Err(refused("bad_name", "the name of a file is one that every system can store"));
         }
         if let Some(set) = self.desk.sets.get(&key).filter(|s| s.place.is_some()) {
             let is_busy = set.switch.is_some() || set.lines.values().any(|e| e.slot.is_busy());
@@ -630,8 +635,7 @@ fn check_roots(roots: Vec<RootSpec>, known: &[String]) -> Result<Vec<Root>, Repo
         let default =
             || known.get(n).cloned().unwrap_or_else(|| if n == 0 { "save".into() } else { format!("save{}", n + 1) });
         let label = root.label.unwrap_or_else(default);
-        let is_legal = (1..=32).contains(&label.len())
-            && bonfire_proto::RelPath::new(label.clone()).is_ok_and(|p| p.parts().count() == 1);
+        let is_legal = (1..=32).contains(&label.len()) && is_name(&label);
         if !is_legal {
             return Err(refused("bad_label", "the name of a part is 1 to 32 bytes that every system can store"));
         }
@@ -641,9 +645,14 @@ fn check_roots(roots: Vec<RootSpec>, known: &[String]) -> Result<Vec<Root>, Repo
         if root.path.is_empty() || root.path.len() > PATH_MAX {
             return Err(refused("bad_path", "a path has 1 to 4096 bytes"));
         }
-        out.push(Root { label, path: root.path, is_file: root.is_file.unwrap_or(false), include: root.include });
+        let is_file = root.is_file.unwrap_or(false);
+        out.push(Root { label, path: root.path, is_file, include: root.include, placed: root.placed });
     }
     Ok(out)
+}
+
+fn is_name(text: &str) -> bool {
+    bonfire_proto::RelPath::new(text).is_ok_and(|p| p.parts().count() == 1)
 }
 
 fn refused(code: &str, text: &str) -> Report {

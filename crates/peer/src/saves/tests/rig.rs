@@ -13,7 +13,7 @@ use bonfire_engine::input::Input;
 use bonfire_engine::saves::join::{Line, Stamp};
 use bonfire_engine::saves::lineage::Node;
 use bonfire_engine::saves::slot::{Done, Look, Make};
-use bonfire_engine::saves::work::{Placement, Root, SaveInput, SaveJob, SaveWork};
+use bonfire_engine::saves::work::{Placed, Placement, Root, SaveInput, SaveJob, SaveWork};
 use bonfire_engine::{ErrorClass, Report};
 use bonfire_net::Connection;
 use bonfire_proto::hlc::Hlc;
@@ -41,8 +41,8 @@ impl LiveSaves for Playing {
         self.machine.roots(place)
     }
 
-    fn create(&self, place: &Placement) -> Result<Vec<SaveRoot>, Report> {
-        self.machine.create(place)
+    fn create(&self, place: &Placement, needed: &BTreeSet<&str>) -> Result<Vec<SaveRoot>, Report> {
+        self.machine.create(place, needed)
     }
 
     fn copy_places(&self, place: &Placement) -> Result<Vec<CopyPlace>, Report> {
@@ -112,7 +112,8 @@ impl Rig {
 
     pub(super) fn place(&self) -> Placement {
         let path = self.folder().display().to_string();
-        let root = Root { label: "save".to_owned(), path, is_file: false, include: Vec::new() };
+        let root =
+            Root { label: "save".to_owned(), path, is_file: false, include: Vec::new(), placed: Placed::default() };
         Placement { roots: vec![root], ..Placement::default() }
     }
 

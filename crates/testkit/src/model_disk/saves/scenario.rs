@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bonfire_disk::fs::{Fs, FsPath, OpenMode, write_all_at};
 use bonfire_disk::saves::{
-    Apply, Capture, Captured, Lineage, Listing, Pattern, Recovered, RootLabel, SaveError, SaveRoot, SaveSet, SaveStore,
+    Apply, Capture, Captured, Extent, Lineage, Listing, Recovered, RootLabel, SaveError, SaveRoot, SaveSet, SaveStore,
 };
 use bonfire_proto::{GameId, Hlc, PeerId, PlayerId, SlotName, SnapshotId, SnapshotKind};
 
@@ -84,7 +84,8 @@ impl World {
             folder: PathBuf::from("/live"),
             fs: Arc::new(Beneath::new(top, LIVE)),
             include: Vec::new(),
-            ignore: vec![Pattern::new("*.log").expect("BUG: a legal pattern")],
+            ignore: vec!["*.log".parse().expect("BUG: a legal pattern")],
+            extent: Extent::default(),
         };
         Ok(Self { store, roots: [root] })
     }
