@@ -30,13 +30,33 @@ pub(crate) enum SavesCmd {
         game: Option<GameId>,
     },
 
-    /// Say where a game's save lies on this machine
+    /// Say where a game's save lies on this machine; without PATH it is found by the catalog or a manifest
     #[command(after_help = "Examples:\n  bonfire saves add quake ~/.quake/saves\n  \
         bonfire saves add quake save=~/.quake/saves config=~/.quake/config.cfg --ignore '*.log'\n\n\
         A path may be a folder or one file. What stands before an equals sign is the part's label, the same on every \
         device; without labels they are save, save2 .. in order. A path with an equals sign in it is written with ./ or \
-        / in front.")]
+        / in front. Without PATH, where the save lies is found by the catalog, by an imported manifest or by what the game brings \
+        itself, shown, and asked about.")]
     Add(SavesAddArgs),
+
+    /// Show where saves of the games here lie, by the catalog or a manifest, without adding any
+    Find {
+        /// Only this game [default: every game that is here]
+        game: Option<GameId>,
+        #[command(flatten)]
+        found: FoundArgs,
+    },
+
+    /// Read a manifest that says where games keep their saves, in the format of Ludusavi
+    #[command(group(ArgGroup::new("what").required(true).args(["from", "remove"])))]
+    ImportManifest {
+        /// The file, or an address that begins with http:// or https://
+        #[arg(value_name = "FILE|URL")]
+        from: Option<String>,
+        /// Forget the manifest that was imported
+        #[arg(long)]
+        remove: bool,
+    },
 
     /// Forget where a save lies here; its files and its history stay
     Forget(Which),
@@ -216,16 +236,23 @@ pub(crate) struct SavesAddArgs {
     #[command(flatten)]
     pub(crate) which: Which,
 
-    /// Folders or files, each as PATH or LABEL=PATH
-    #[arg(required = true, value_name = "PATH")]
+    /// Folders or files, each as PATH or LABEL=PATH [default: where the catalog or a manifest says]
+    #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) found: FoundArgs,
+
+    /// Add what is found without asking
+    #[arg(long, conflicts_with = "paths")]
+    pub(crate) yes: bool,
 
     /// Files that are no part of it, on any device; may be given several times
     #[arg(long, value_name = "PATTERN")]
     pub(crate) ignore: Vec<String>,
 
     /// Only these files of the folders; may be given several times
-    #[arg(long, value_name = "PATTERN")]
+    #[arg(long, value_name = "PATTERN", requires = "paths")]
     pub(crate) include: Vec<String>,
 
     /// Name of a program that is the game, to see that it runs; may be given several times
@@ -233,8 +260,28 @@ pub(crate) struct SavesAddArgs {
     pub(crate) programs: Vec<String>,
 
     /// Each path is one file, also when it is not there yet
-    #[arg(long)]
+    #[arg(long, requires = "paths")]
     pub(crate) file: bool,
+}
+
+/// How the saves of a game are found.
+#[derive(Debug, Default, Args)]
+pub(crate) struct FoundArgs {
+    /// The game's title in the manifest, where several could be meant
+    #[arg(long, value_name = "TITLE")]
+    pub(crate) title: Option<String>,
+
+    /// The prefix of Wine or Proton that the game runs in
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) prefix: Option<PathBuf>,
+
+    /// Settings too, not saves alone
+    #[arg(long)]
+    pub(crate) with_config: bool,
+
+    /// Believe the .ludusavi.yaml that the game brings in its folder
+    #[arg(long)]
+    pub(crate) own_manifest: bool,
 }
 
 /// By what a history is sorted.

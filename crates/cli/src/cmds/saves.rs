@@ -3,8 +3,12 @@
 
 pub(crate) mod change;
 mod conflict;
+mod find;
+mod found;
+mod machines;
 #[cfg(test)]
 pub(crate) mod made_up;
+mod manifest;
 pub(crate) mod show;
 
 use std::collections::BTreeSet;
@@ -32,8 +36,16 @@ pub(crate) async fn run(out: &Out, data_dir: &Path, command: SavesCmd) -> Result
         SavesCmd::Add(args) => roots(args)?,
         _ => Vec::new(),
     };
+    let command = match command {
+        SavesCmd::ImportManifest { from: Some(from), .. } => return manifest::import(out, data_dir, from).await,
+        SavesCmd::ImportManifest { from: None, .. } => return manifest::remove(out, data_dir),
+        other => other,
+    };
     let mut asker = Asker::connect(out, data_dir).await?;
     match command {
+        SavesCmd::ImportManifest { .. } => unreachable!("BUG: handled before the peer is asked"),
+        SavesCmd::Find { game, found } => found::find(&mut asker, data_dir, game, &found).await,
+        SavesCmd::Add(args) if args.paths.is_empty() => found::add(&mut asker, data_dir, args).await,
         SavesCmd::List { game } => list(&mut asker, game.as_ref()).await,
         SavesCmd::Summary { game, player } => summary(&mut asker, &game, player.as_deref()).await,
         SavesCmd::History(args) => history(&mut asker, &args).await,
@@ -316,6 +328,14 @@ async fn resolution(asker: &mut Asker<'_>, at: &SaveRef, args: &ResolveArgs) -> 
 
 /// Where the parts of a save lie, out of `PATH` and `LABEL=PATH`.
 fn roots(args: &SavesAddArgs) -> Result<Vec<RootSpec>, Failure> {
+    let found = &args.found;
+    let is_to_find = found.title.is_some() || found.prefix.is_some() || found.with_config || found.own_manifest;
+    if is_to_find && !args.paths.is_empty() {
+        return Err(Failure::Usage {
+            message: "a path is given, and how to find one".to_owned(),
+            hint: "leave out the path, or --title, --prefix, --with-config and --own-manifest".to_owned(),
+        });
+    }
     let root = |given: &PathBuf| {
         let (label, path) = labelled(given);
         let path = text(&there(&path)?)?;

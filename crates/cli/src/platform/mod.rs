@@ -8,11 +8,11 @@ mod windows;
 
 #[cfg(unix)]
 pub(crate) use unix::{
-    ClientStream, GameSignals, HOLDER_NOTE, Listener, StopSignals, connect, ended_with, host_name, local_data_dir,
-    make_folder_command, make_private_folder, share_port,
+    ClientStream, GameSignals, HAS_PREFIXES, HOLDER_NOTE, Listener, StopSignals, connect, ended_with, host_name,
+    local_data_dir, make_folder_command, make_private_folder, native_places, share_port,
 };
 #[cfg(windows)]
 pub(crate) use windows::{
-    ClientStream, GameSignals, HOLDER_NOTE, Listener, StopSignals, connect, ended_with, host_name, local_data_dir,
-    make_folder_command, make_private_folder, share_port,
+    ClientStream, GameSignals, HAS_PREFIXES, HOLDER_NOTE, Listener, StopSignals, connect, ended_with, host_name,
+    local_data_dir, make_folder_command, make_private_folder, native_places, share_port,
 };

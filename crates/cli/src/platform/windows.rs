@@ -5,6 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
+use bonfire_engine::places::Places;
+use bonfire_engine::places::facts::FactError;
 use bonfire_engine::{ErrorClass, Report};
 use etcetera::BaseStrategy;
 use socket2::Socket;
@@ -154,4 +156,15 @@ pub(crate) fn share_port(socket: &Socket) -> io::Result<()> {
 /// Where programs keep data of this user on this machine: the local folder, because a database must not roam.
 pub(crate) fn local_data_dir() -> Option<PathBuf> {
     etcetera::choose_base_strategy().ok().map(|s| s.cache_dir())
+}
+
+/// Whether games built for Windows run here in prefixes of Wine or Proton.
+pub(crate) const HAS_PREFIXES: bool = false;
+
+/// Where games built for this system keep their things.
+///
+/// # Errors
+/// When the environment names a folder that is none.
+pub(crate) fn native_places() -> Result<Places, FactError> {
+    Places::windows(&|name| std::env::var(name).ok())
 }

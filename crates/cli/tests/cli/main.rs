@@ -8,6 +8,7 @@ mod demo;
 mod doctor;
 #[cfg(unix)]
 mod interrupt;
+mod manifest;
 mod pages;
 #[cfg(unix)]
 mod play;
