@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::harness::{Peer, Running, Said, said, write_game};
+#[cfg(target_os = "linux")]
+use crate::harness::Running;
+use crate::harness::{Peer, Said, said, write_game};
 
 const SAMPLE: &str = include_str!("../../../engine/tests/places/sample.yaml");
 
