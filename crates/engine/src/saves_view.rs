@@ -161,6 +161,9 @@ pub struct VersionView {
     pub files: u64,
     /// Bytes of these files.
     pub size: u64,
+    /// How long the game was seen to run on the way to it, in milliseconds; 0 when nobody saw it run.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub played_ms: u64,
     /// Hash of its content, 64 hexadecimal digits.
     pub content_hash: String,
     /// Whether all of it is here.
@@ -174,6 +177,11 @@ pub struct VersionView {
     /// What the player wrote about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(value: &u64) -> bool {
+    *value == 0
 }
 
 /// One line of the audit log.

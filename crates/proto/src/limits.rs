@@ -77,6 +77,9 @@ pub const SLOT_LEN_MAX: usize = 64;
 /// Longest note of a player on a snapshot in bytes.
 pub const NOTE_LEN_MAX: usize = 512;
 
+/// Longest time played of a save, in milliseconds: a hundred years.
+pub const PLAYED_MS_MAX: u64 = 100 * 366 * 86_400_000;
+
 /// Most parents of a snapshot: as many devices as a player can have had diverge at once.
 pub const PARENTS_MAX: usize = 32;
 

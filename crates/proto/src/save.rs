@@ -12,7 +12,8 @@ use crate::digest::FieldHasher;
 use crate::hlc::Hlc;
 use crate::ids::{Digest, GameId, IdError, PeerId, PlayerId, SaveHash, SnapshotId};
 use crate::limits::{
-    NOTE_LEN_MAX, OBJECT_LEN_MAX, PARENTS_MAX, SAVE_FILES_MAX, SAVE_SIZE_MAX, SLOT_LEN_MAX, SNAPSHOT_LEN_MAX,
+    NOTE_LEN_MAX, OBJECT_LEN_MAX, PARENTS_MAX, PLAYED_MS_MAX, SAVE_FILES_MAX, SAVE_SIZE_MAX, SLOT_LEN_MAX,
+    SNAPSHOT_LEN_MAX,
 };
 use crate::rel_path::{Collision, RelPath, check_collisions};
 use crate::text::is_deceptive;
@@ -156,6 +157,10 @@ pub struct Snapshot {
     /// What the player wrote about it, at most 512 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// How long the game was seen to run on the way to this content, in milliseconds, at most `PLAYED_MS_MAX`; 0 when
+    /// nobody saw it run.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub played_ms: u64,
     /// Hash of the content: see `content_hash`.
     pub content_hash: SaveHash,
     /// Files in it.
@@ -168,6 +173,11 @@ pub struct Snapshot {
     /// The objects that, one after the other, are the list of files: a `SaveEntry` a line, each ended by a line feed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub list: Vec<ObjectRef>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(value: &u64) -> bool {
+    *value == 0
 }
 
 /// Why a snapshot or its list is not believed.
@@ -228,6 +238,7 @@ impl Snapshot {
         let parents = &self.parents;
         field(parents.len() <= PARENTS_MAX && parents.is_sorted_by(|a, b| a < b), "parents")?;
         field(self.note.as_ref().is_none_or(|n| n.len() <= NOTE_LEN_MAX), "note")?;
+        field(self.played_ms <= PLAYED_MS_MAX, "played_ms")?;
         field(self.files <= SAVE_FILES_MAX as u64, "files")?;
         field(self.size <= SAVE_SIZE_MAX, "size")?;
         field(self.list.iter().all(ObjectRef::is_bounded), "list")?;

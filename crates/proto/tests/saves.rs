@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
-use bonfire_proto::limits::{OBJECT_LEN_MAX, PARENTS_MAX, SNAPSHOT_LEN_MAX};
+use bonfire_proto::limits::{OBJECT_LEN_MAX, PARENTS_MAX, PLAYED_MS_MAX, SNAPSHOT_LEN_MAX};
 use bonfire_proto::save::{SNAPSHOT_FORMAT, SnapshotError, archive_hash, content_hash, snapshot_id};
 use bonfire_proto::{
     Digest, GameId, Hlc, ObjectRef, PeerId, PlayerId, RelPath, SaveEntry, SaveHash, SlotName, Snapshot, SnapshotId,
@@ -42,6 +42,7 @@ fn snapshot(entries: Vec<SaveEntry>) -> Snapshot {
         created_at: 1_760_000_000_400,
         kind: SnapshotKind::Save,
         note: None,
+        played_ms: 0,
         content_hash: content_hash(&entries),
         files: entries.len() as u64,
         size: entries.iter().map(|e| e.size).sum(),
@@ -61,6 +62,16 @@ fn a_snapshot_is_written_as_it_always_was() {
     assert_eq!(std::str::from_utf8(&bytes).unwrap(), golden);
     assert_eq!(Snapshot::from_bytes(golden.as_bytes()).unwrap(), small());
     assert_eq!(snapshot_id(&bytes).0.0, *blake3::hash(golden.as_bytes()).as_bytes(), "what `b3sum` says of the text");
+}
+
+#[test]
+fn the_time_played_is_written_when_there_is_some_and_is_bounded() {
+    let played = |played_ms| Snapshot { played_ms, ..small() }.to_bytes().unwrap();
+    let text = String::from_utf8(played(7_500_000)).unwrap();
+    assert_eq!(text.replace("\"played_ms\":7500000,", ""), String::from_utf8(played(0)).unwrap());
+    assert_eq!(Snapshot::from_bytes(text.as_bytes()).unwrap().played_ms, 7_500_000);
+    assert!(Snapshot::from_bytes(&played(PLAYED_MS_MAX)).is_ok());
+    assert_eq!(Snapshot::from_bytes(&played(PLAYED_MS_MAX + 1)), Err(SnapshotError::Field("played_ms")));
 }
 
 #[test]

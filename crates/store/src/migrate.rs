@@ -7,6 +7,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001-first.sql"),
     include_str!("migrations/0002-replication.sql"),
     include_str!("migrations/0003-saves.sql"),
+    include_str!("migrations/0004-played.sql"),
 ];
 
 /// The newest schema.

@@ -119,6 +119,7 @@ fn node(n: u32, kind: SnapshotKind, holding: Holding) -> KnownNode {
         created_at: NOW.0,
         files: u64::from(n),
         size: u64::from(n) << 10,
+        played_ms: u64::from(n) * 60_000,
     };
     KnownNode { node, holding }
 }

@@ -13,6 +13,7 @@ use bonfire_tests::{Room, child};
 fn a_game_is_played_with_the_newest_save() {
     let Some(room) = Room::new("play") else { return };
     let (a, b) = paired(&room);
+    let mut time = 0;
     for (turn, (here, there)) in [(&a, &b), (&b, &a), (&a, &b)].into_iter().enumerate() {
         let game = Game::new(&room, here);
         game.go();
@@ -20,6 +21,10 @@ fn a_game_is_played_with_the_newest_save() {
         assert_eq!(played.code, 7, "the game's own exit code: {played:?}");
         assert_eq!(played.lines[0]["before"]["standing"], "current", "{played:?}");
         assert_eq!(played.lines[2]["is_new"], true, "{played:?}");
+        // The game is not counted twice, and what the other device counted stays.
+        let counted = played.lines[2]["after"]["heads"][0]["version"]["played_ms"].as_u64().unwrap_or_default();
+        assert!(counted > time, "{played:?}");
+        time = counted;
         // Both have it when the wrapper ends.
         assert_eq!(played.lines[2]["after"]["held_by"], 2, "{played:?}");
         let lines = std::fs::read_to_string(here.saves().join("x.sav")).unwrap().lines().count();

@@ -116,6 +116,7 @@ impl Captured {
             created_at: lineage.created_at,
             kind: lineage.kind,
             note: lineage.note,
+            played_ms: 0,
             content_hash: content_hash(&self.entries),
             files: self.entries.len() as u64,
             size: self.size,

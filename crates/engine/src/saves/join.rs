@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use bonfire_proto::hlc::Hlc;
-use bonfire_proto::limits::{NOTE_LEN_MAX, PARENTS_MAX};
+use bonfire_proto::limits::{NOTE_LEN_MAX, PARENTS_MAX, PLAYED_MS_MAX};
 use bonfire_proto::save::{ObjectRef, SNAPSHOT_FORMAT, SaveEntry, SlotName, Snapshot, SnapshotKind, content_hash};
 use bonfire_proto::{GameId, PeerId, PlayerId, SaveHash, SnapshotId};
 
@@ -57,6 +57,8 @@ pub struct Content {
     pub files: u64,
     /// Bytes of these files.
     pub size: u64,
+    /// How long the game ran for it, in milliseconds: of a version that is new, since the ones that it was made from.
+    pub played_ms: u64,
     /// The files, sorted by path, unless `list` has them.
     pub entries: Vec<SaveEntry>,
     /// The objects that are the list of files.
@@ -71,6 +73,7 @@ impl Content {
             content_hash: snapshot.content_hash,
             files: snapshot.files,
             size: snapshot.size,
+            played_ms: snapshot.played_ms,
             entries: snapshot.entries.clone(),
             list: snapshot.list.clone(),
         }
@@ -79,7 +82,8 @@ impl Content {
     /// No files.
     #[must_use]
     pub fn none() -> Self {
-        Self { content_hash: content_hash(&[]), files: 0, size: 0, entries: Vec::new(), list: Vec::new() }
+        let (entries, list) = (Vec::new(), Vec::new());
+        Self { content_hash: content_hash(&[]), files: 0, size: 0, played_ms: 0, entries, list }
     }
 }
 
@@ -120,17 +124,20 @@ impl BuildError {
     }
 }
 
-/// A new version of the save, made from `parents`; none for the first one of a line.
+/// A new version of the save, made from `parents`; none for the first one of a line. It was played for as long as the
+/// longest of them, and for what its content says besides.
 ///
 /// # Errors
 /// `TooMany`, `OtherLine`, `Note`.
 pub fn version(line: &Line, parents: &Parents, content: Content, stamp: Stamp) -> Result<Snapshot, BuildError> {
+    let before = played(parents);
+    let content = Content { played_ms: before.saturating_add(content.played_ms), ..content };
     build(line, parents, SnapshotKind::Save, content, stamp)
 }
 
 /// Joins snapshots of equal content, or deletions with edits of equal content: the edit survives. Everything in it is a
 /// function of the parents: device and files are those of the edit with the smallest id (of the smallest id when all are
-/// deletions), both times the largest of any parent. Of more than `PARENTS_MAX` it joins the smallest; the next join has
+/// deletions), both times and the time played the largest of any parent. Of more than `PARENTS_MAX` it joins the smallest; the next join has
 /// the rest.
 ///
 /// # Errors
@@ -147,7 +154,8 @@ pub fn join(heads: &Parents) -> Result<Snapshot, BuildError> {
     let hlc = parents.values().map(|s| s.hlc).max().unwrap_or(from.hlc);
     let created_at = parents.values().map(|s| s.created_at).max().unwrap_or(from.created_at);
     let stamp = Stamp { device: from.device, hlc, created_at, note: None };
-    build(&Line::of(from), &parents, SnapshotKind::Merge, Content::of(from), stamp)
+    let content = Content { played_ms: played(&parents), ..Content::of(from) };
+    build(&Line::of(from), &parents, SnapshotKind::Merge, content, stamp)
 }
 
 /// Resolves what had diverged: `heads` are all the heads there are, `content` is what the player chose, one of them or
@@ -185,6 +193,10 @@ pub fn branch(from: &Snapshot, slot: SlotName, stamp: Stamp) -> Result<Snapshot,
     version(&Line { slot, ..Line::of(from) }, &Parents::new(), Content::of(from), stamp)
 }
 
+fn played(parents: &Parents) -> u64 {
+    parents.values().map(|s| s.played_ms).max().unwrap_or(0)
+}
+
 fn on_top(heads: &Parents, kind: SnapshotKind, content: Content, stamp: Stamp) -> Result<Snapshot, BuildError> {
     let line = heads.values().next().map(|s| Line::of(s)).ok_or(BuildError::TooFew(1))?;
     build(&line, heads, kind, content, stamp)
@@ -218,6 +230,7 @@ fn build(
         created_at: stamp.created_at,
         kind,
         note: stamp.note,
+        played_ms: content.played_ms.min(PLAYED_MS_MAX),
         content_hash: content.content_hash,
         files: content.files,
         size: content.size,

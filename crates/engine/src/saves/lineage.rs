@@ -35,6 +35,8 @@ pub struct Node {
     pub files: u64,
     /// Bytes of these files.
     pub size: u64,
+    /// How long the game was seen to run on the way to it, in milliseconds; 0 when nobody saw it run.
+    pub played_ms: u64,
 }
 
 impl Node {
@@ -51,6 +53,7 @@ impl Node {
             created_at: snapshot.created_at,
             files: snapshot.files,
             size: snapshot.size,
+            played_ms: snapshot.played_ms,
         }
     }
 

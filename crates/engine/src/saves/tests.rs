@@ -39,6 +39,7 @@ pub(super) fn node(n: u64, parents: &[u64]) -> Node {
         created_at: n,
         files: 1,
         size: 100,
+        played_ms: 0,
     }
 }
 

@@ -113,6 +113,9 @@ pub enum SaveWork {
         make: Make,
         /// Where it is made, and when.
         stamp: Stamp,
+        /// How long the game ran for what is on the disk since it was a version, in milliseconds. Counts for
+        /// `Make::Version`.
+        played_ms: u64,
     },
     /// Bring the disk from one snapshot to another; the files of both are of this line, unless `from_slot` says that the
     /// first is of another. Refused as `Done::Changed` when the game runs. Answered by `Applied`.

@@ -185,7 +185,7 @@ fn content(value: Value) -> Content {
         pieces: Vec::new(),
     }];
     let content_hash = bonfire_proto::save::content_hash(&entries);
-    Content { content_hash, files: 1, size: 100, entries, list: Vec::new() }
+    Content { content_hash, files: 1, size: 100, played_ms: 0, entries, list: Vec::new() }
 }
 
 fn line() -> Line {

@@ -611,7 +611,7 @@ fn content(value: Value) -> Content {
         archive: None,
         pieces: Vec::new(),
     }];
-    Content { content_hash: content_hash(&entries), files: 1, size: 100, entries, list: Vec::new() }
+    Content { content_hash: content_hash(&entries), files: 1, size: 100, played_ms: 0, entries, list: Vec::new() }
 }
 
 fn line() -> Line {

@@ -20,7 +20,7 @@ use crate::errors;
 
 impl Inner {
     /// Makes a snapshot and stores it. To be called where blocking is allowed.
-    pub(super) fn make(&self, line: &Line, make: &Make, stamp: Stamp) -> Done<Node> {
+    pub(super) fn make(&self, line: &Line, make: &Make, stamp: Stamp, played_ms: u64) -> Done<Node> {
         let Make::Version { capture, parents } = make else {
             return self.made_of(line, make, stamp).map_or_else(Done::Failed, Done::Well);
         };
@@ -28,7 +28,7 @@ impl Inner {
         let found = self.captures().of.get(&set).filter(|(number, _)| number == capture).map(|(_, c)| c.clone());
         // Another look came since, or the peer was started anew.
         let Some(captured) = found else { return Done::Changed };
-        let made = self.version(line, parents, content_of(&captured), stamp);
+        let made = self.version(line, parents, content_of(&captured, played_ms), stamp);
         if made.is_ok() {
             self.captures().of.remove(&set);
         }
@@ -85,7 +85,7 @@ impl Inner {
         let archive = archive::open(&*self.live, file)?;
         let captured = self.store.import(&*archive, label.as_ref(), self.now_ms()).map_err(|e| errors::save(&e))?;
         // The lease within is held until the snapshot is there.
-        self.version(line, parents, content_of(&captured), stamp)
+        self.version(line, parents, content_of(&captured, 0), stamp)
     }
 
     fn snapshots(&self, line: &Line, ids: &BTreeSet<SnapshotId>) -> Result<BTreeMap<SnapshotId, Snapshot>, Report> {
@@ -100,11 +100,12 @@ impl Inner {
     }
 }
 
-fn content_of(captured: &Captured) -> Content {
+fn content_of(captured: &Captured, played_ms: u64) -> Content {
     Content {
         content_hash: content_hash(&captured.entries),
         files: captured.entries.len() as u64,
         size: captured.size,
+        played_ms,
         entries: if captured.list.is_empty() { captured.entries.clone() } else { Vec::new() },
         list: captured.list.clone(),
     }

@@ -106,9 +106,9 @@ impl Saves {
         let SaveJob { line, work } = job;
         match work {
             SaveWork::Look { place, pids } => self.on_disk(move |own| own.look(line, &place, &pids)).await,
-            SaveWork::Make { make, stamp } => {
+            SaveWork::Make { make, stamp, played_ms } => {
                 self.on_disk(move |own| {
-                    let made = own.make(&line, &make, stamp);
+                    let made = own.make(&line, &make, stamp, played_ms);
                     SaveInput::Made(line, made)
                 })
                 .await

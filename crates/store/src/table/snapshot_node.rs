@@ -6,7 +6,7 @@ use bonfire_engine::record::{Holding, KnownNode};
 use bonfire_engine::saves::join::Line;
 use bonfire_engine::saves::lineage::Node;
 use bonfire_proto::hlc::HLC_MS_MAX;
-use bonfire_proto::limits::{PARENTS_MAX, SAVE_FILES_MAX, SAVE_SIZE_MAX};
+use bonfire_proto::limits::{PARENTS_MAX, PLAYED_MS_MAX, SAVE_FILES_MAX, SAVE_SIZE_MAX};
 use bonfire_proto::{SaveHash, SnapshotId, SnapshotKind};
 use rusqlite::{Connection, Row, params};
 
@@ -18,7 +18,7 @@ const TABLE: &str = "snapshot_node";
 /// All of them by line, both sorted.
 pub(crate) fn all(conn: &Connection) -> Result<Vec<(Line, Vec<KnownNode>)>, Fault> {
     let mut query = conn.prepare_cached(
-        "SELECT player, game, slot, id, parents, content, kind, hlc, device, created_at, files, size, holding
+        "SELECT player, game, slot, id, parents, content, kind, hlc, device, created_at, files, size, holding, played_ms
          FROM snapshot_node ORDER BY player, game, slot, id",
     )?;
     let mut rows = query.query([])?;
@@ -49,6 +49,7 @@ fn read(row: &Row<'_>) -> Result<KnownNode, Fault> {
         created_at: from_db(TABLE, row.get(9)?)?,
         files: from_db(TABLE, row.get(10)?)?,
         size: from_db(TABLE, row.get(11)?)?,
+        played_ms: from_db(TABLE, row.get(13)?)?,
     };
     check(&node).map_err(|field| Fault::row(TABLE, format!("{field} out of bounds")))?;
     Ok(KnownNode { node, holding: holding(text(row, 12)?)? })
@@ -59,8 +60,9 @@ pub(crate) fn put(conn: &Connection, line: &Line, known: &KnownNode) -> Result<(
     check(node).map_err(|field| Fault::BadValue(format!("a snapshot whose {field} is out of bounds")))?;
     conn.prepare_cached(
         "INSERT OR REPLACE INTO snapshot_node
-             (player, game, slot, id, parents, content, kind, hlc, device, created_at, files, size, holding)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+             (player, game, slot, id, parents, content, kind, hlc, device, created_at, files, size, holding,
+              played_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
     )?
     .execute(params![
         line.player.to_string(),
@@ -76,6 +78,7 @@ pub(crate) fn put(conn: &Connection, line: &Line, known: &KnownNode) -> Result<(
         to_db("count", node.files)?,
         to_db("size", node.size)?,
         holding_word(*holding),
+        to_db("time played", node.played_ms)?,
     ])?;
     Ok(())
 }
@@ -86,6 +89,7 @@ fn check(node: &Node) -> Result<(), &'static str> {
         _ if node.hlc.ms > HLC_MS_MAX => Err("hlc"),
         _ if node.files > SAVE_FILES_MAX as u64 => Err("files"),
         _ if node.size > SAVE_SIZE_MAX => Err("size"),
+        _ if node.played_ms > PLAYED_MS_MAX => Err("time played"),
         _ => Ok(()),
     }
 }

@@ -287,6 +287,7 @@ fn history(data: &Path, player: PlayerId, device: PeerId, n: usize, versions: us
             hlc: Hlc { ms: at, count: 0, device },
             created_at: at,
             kind: SnapshotKind::Save,
+            played_ms: 0,
             note: None,
             content_hash: content_hash(std::slice::from_ref(&entry)),
             files: 1,

@@ -6,7 +6,7 @@ use bonfire_engine::saves_view::{SlotView, VersionView};
 use bonfire_proto::{GameId, PlayerId, SlotName, SnapshotId, SnapshotKind};
 use serde::Serialize;
 
-use super::show::{by, command_at, title, version_line};
+use super::show::{by, command_at, played, title, version_line};
 use crate::render::{brief, count, size, table};
 use crate::when::{age, utc};
 
@@ -83,9 +83,9 @@ impl Conflict {
     /// The lines for people.
     pub(crate) fn lines(&self, now: u64) -> Vec<String> {
         let mut lines = vec![format!("{}: {} differ", self.title, count(self.sides.len() as u64, "version"))];
-        let header = ["SIDE", "VERSION", "BY", "WHEN (UTC)", "AGE", "FILES", "SIZE", "SINCE THEY PARTED"];
+        let header = ["SIDE", "VERSION", "BY", "WHEN (UTC)", "AGE", "PLAYED", "FILES", "SIZE", "SINCE THEY PARTED"];
         let rows = self.sides.iter().map(|side| row(side, now)).collect();
-        lines.extend(table(&header, &[5, 6], rows).lines().map(|line| format!("  {line}")));
+        lines.extend(table(&header, &[5, 6, 7], rows).lines().map(|line| format!("  {line}")));
         lines.extend(self.differences().into_iter().map(|line| format!("  {line}")));
         lines.push(match &self.common {
             Some(common) => format!("  before that all had {}", version_line(common, now)),
@@ -118,6 +118,7 @@ fn row(side: &Side, now: u64) -> Vec<String> {
         version.map_or_else(dash, by),
         version.map_or_else(dash, |v| utc(v.created_at)),
         version.map_or_else(dash, |v| age(now, v.created_at)),
+        version.map_or_else(dash, played),
         version.map_or_else(dash, |v| v.files.to_string()),
         version.map_or_else(dash, |v| size(v.size)),
         side.versions_since.map_or_else(dash, |n| count(n, "version")),
@@ -179,6 +180,7 @@ mod tests {
             device_name: "deck".to_owned(),
             files: 4,
             size: 1024,
+            played_ms: 7_530_000,
             created_at: NOW - 3_600_000,
             ..child("dd", "aa")
         };
@@ -188,9 +190,9 @@ mod tests {
             conflict.lines(NOW),
             [
                 "quake main: 2 versions differ",
-                "  SIDE        VERSION       BY     WHEN (UTC)           AGE        FILES     SIZE  SINCE THEY PARTED",
-                "  mine, here  cc0000000000  tower  2025-12-31 23:59:00  1 min ago      3  2.0 KiB  2 versions",
-                "  theirs      dd0000000000  deck   2025-12-31 23:00:00  1 h ago        4  1.0 KiB  1 version",
+                "  SIDE        VERSION       BY     WHEN (UTC)           AGE           PLAYED  FILES     SIZE  SINCE THEY PARTED",
+                "  mine, here  cc0000000000  tower  2025-12-31 23:59:00  1 min ago          -      3  2.0 KiB  2 versions",
+                "  theirs      dd0000000000  deck   2025-12-31 23:00:00  1 h ago    2 h 5 min      4  1.0 KiB  1 version",
                 "  dd0000000000 has 1 file more and 1.0 KiB less than what is here",
                 "  before that all had version aa0000000000 of 1 min ago from tower, 3 files, 2.0 KiB",
                 "  settle it with: bonfire saves resolve quake --mine | --both | --theirs | --use VERSION",

@@ -28,6 +28,7 @@ pub(crate) fn version(start: &str) -> VersionView {
         created_at: NOW - 60_000,
         files: 3,
         size: 2048,
+        played_ms: 0,
         content_hash: "0".repeat(64),
         is_stored: true,
         is_pinned: false,

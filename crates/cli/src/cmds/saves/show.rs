@@ -1,6 +1,8 @@
 //! How saves are shown: one line for a slot, tables for lists, histories, summaries and the audit log. Pure; text of other
 //! devices is cleaned by what prints it.
 
+use std::time::Duration;
+
 use bonfire_engine::Snapshot;
 use bonfire_engine::saves::slot::Standing;
 use bonfire_engine::saves_view::{AuditEntry, SlotView, VersionView};
@@ -8,7 +10,7 @@ use bonfire_proto::{GameId, PeerId, SlotName, SnapshotKind};
 use serde::Serialize;
 
 use crate::args::saves::OrderBy;
-use crate::render::{brief, count, size, table};
+use crate::render::{brief, count, size, span, table};
 use crate::when::{age, utc};
 
 /// `quake main`, or `quake hard (Nightmare)` where people call the slot otherwise.
@@ -51,6 +53,14 @@ pub(crate) fn state(slot: &SlotView) -> String {
 /// `held by 2 of 3 devices`.
 pub(crate) fn held_by(slot: &SlotView) -> String {
     format!("held by {} of {}", slot.held_by, count(slot.devices.len() as u64, "device"))
+}
+
+/// How long the game was seen to run on the way to a version; a dash when nobody saw it.
+pub(crate) fn played(version: &VersionView) -> String {
+    match version.played_ms {
+        0 => "-".to_owned(),
+        ms => span(Duration::from_millis(ms)),
+    }
 }
 
 /// What a version is: `version 3f9a01000000 of 3 min ago from tower, 3 files, 2.0 KiB`.
@@ -161,14 +171,15 @@ pub(crate) fn history(versions: &[VersionView], now: u64) -> String {
             age(now, v.created_at),
             by(v),
             kind(v).to_owned(),
+            played(v),
             v.files.to_string(),
             size(v.size),
             marks(v),
             v.note.clone().unwrap_or_default(),
         ]
     };
-    let header = ["VERSION", "WHEN (UTC)", "AGE", "BY", "KIND", "FILES", "SIZE", "STATE", "NOTE"];
-    table(&header, &[5, 6], versions.iter().map(row).collect())
+    let header = ["VERSION", "WHEN (UTC)", "AGE", "BY", "KIND", "PLAYED", "FILES", "SIZE", "STATE", "NOTE"];
+    table(&header, &[5, 6, 7], versions.iter().map(row).collect())
 }
 
 fn kind(version: &VersionView) -> &'static str {

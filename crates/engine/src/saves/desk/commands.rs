@@ -203,6 +203,7 @@ impl Engine {
                 let line = self.placed(&at)?;
                 if let Some(set) = self.desk.sets.get_mut(&SetKey::of(&line)) {
                     set.session.get_or_insert_default().insert(pid);
+                    set.clock(self.now);
                     set.check_at = Some(self.now + super::due::CHECK_EVERY);
                 }
                 self.wait(&line, id, Wait::Disk);
@@ -211,6 +212,7 @@ impl Engine {
                 let line = self.placed(&at)?;
                 if let Some(set) = self.desk.sets.get_mut(&SetKey::of(&line)) {
                     set.session.get_or_insert_default().insert(pid);
+                    set.clock(self.now);
                 }
                 done(fx);
             }
@@ -219,6 +221,7 @@ impl Engine {
                 if let Some(set) = self.desk.sets.get_mut(&SetKey::of(&line)) {
                     set.session = None;
                     set.is_seen_running = false;
+                    set.clock(self.now);
                 }
                 self.look_now(&line);
                 self.wait(&line, id, Wait::Rest);

@@ -3,10 +3,11 @@
 //! Owns the order: a line's record is durable before its step begins and before another device hears of it.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use bonfire_proto::{PeerId, SnapshotId};
 
-use super::{Entry, SetKey};
+use super::{Desk, Entry, Making, SetKey};
 use crate::command::Reply;
 use crate::engine::Engine;
 use crate::event::PeerEvent;
@@ -21,6 +22,7 @@ use crate::saves::retention::{Holdings, retain};
 use crate::saves::slot::{Make, SlotRecord, Standing, Step};
 use crate::saves::work::{Placement, SaveJob, SaveWork};
 use crate::saves_view::AuditEntry;
+use crate::time::Instant;
 
 impl Engine {
     /// Gives every line that is due what it does next.
@@ -73,11 +75,13 @@ impl Engine {
             Step::Look => SaveWork::Look { place, pids },
             Step::Make(make) => match self.players.stamp(self.wall, fx) {
                 Ok(stamp) => {
+                    let played = self.desk.take_played(self.now, line, &make);
                     if let Some(entry) = self.desk.get_mut(line) {
                         let choice = entry.choice.take().filter(|_| matches!(make, Make::Resolve { .. }));
-                        entry.making = Some((names(&make), choice));
+                        entry.making = Some(Making { action: names(&make), choice, played });
                     }
-                    SaveWork::Make { make, stamp }
+                    let played_ms = u64::try_from(played.as_millis()).unwrap_or(u64::MAX);
+                    SaveWork::Make { make, stamp, played_ms }
                 }
                 Err(error) => {
                     if let Some(entry) = self.desk.get_mut(line) {
@@ -369,7 +373,16 @@ impl Engine {
     }
 }
 
-/// Whether a line has something that this device says of it.
+impl Desk {
+    /// How long the game ran for what becomes a version now.
+    fn take_played(&mut self, now: Instant, line: &Line, make: &Make) -> Duration {
+        let set = self.sets.get_mut(&SetKey::of(line)).filter(|_| matches!(make, Make::Version { .. }));
+        let Some(set) = set else { return Duration::ZERO };
+        set.clock(now);
+        std::mem::take(&mut set.played)
+    }
+}
+
 impl Entry {
     /// Whether nothing is under way, and nothing will be by itself.
     pub(super) fn is_at_rest(&self) -> bool {

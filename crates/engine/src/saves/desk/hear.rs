@@ -92,9 +92,13 @@ impl Engine {
         entry.is_pruning = false;
         entry.slot.made(done);
         self.note_failure(now, line, failed);
+        let (action, choice, played) =
+            making.map_or(("saved", None, Duration::ZERO), |m| (m.action, m.choice, m.played));
+        if let Some(set) = self.desk.sets.get_mut(&SetKey::of(line)).filter(|_| node.is_none()) {
+            set.played += played;
+        }
         if let Some(node) = node {
             self.note_nodes(line, &[(node.clone(), Holding::Whole)], fx);
-            let (action, choice) = making.unwrap_or(("saved", None));
             self.audit(line, self.me, action, Some(node.id), node.parents.clone(), "", fx);
             self.version_added(line, &node, fx);
             if let Some(choice) = choice {
@@ -248,6 +252,7 @@ impl Engine {
     fn note_running(&mut self, now: Instant, key: &SetKey, is_running: bool) {
         if let Some(set) = self.desk.sets.get_mut(key) {
             set.is_seen_running = is_running;
+            set.clock(now);
             set.check_at = set.is_running().then(|| now + CHECK_EVERY);
         }
     }

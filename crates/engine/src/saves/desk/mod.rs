@@ -13,6 +13,7 @@ mod views;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bonfire_proto::{PeerId, PlayerId, SlotName, SnapshotId};
 
@@ -46,6 +47,10 @@ struct Set {
     check_at: Option<Instant>,
     /// Whether that is being looked at.
     is_checking: bool,
+    /// Since when the game runs, as far as that was counted.
+    runs_since: Option<Instant>,
+    /// How long it ran for what no version has yet.
+    played: Duration,
     switch: Option<Switch>,
 }
 
@@ -70,14 +75,24 @@ struct Entry {
     retry: Option<(Instant, u32)>,
     waiting: Vec<(CommandId, Wait)>,
     is_pruning: bool,
-    /// What is being made: its name in the audit log, and how a conflict is settled by it.
-    making: Option<(&'static str, Option<Choice>)>,
+    making: Option<Making>,
     /// How the conflict is settled that a person wants settled.
     choice: Option<Choice>,
     /// Sides that get slots of their own first.
     both: Option<Both>,
     /// What was seen in its folders and is no part of it.
     problems: Vec<String>,
+}
+
+/// What is being made.
+#[derive(Debug)]
+struct Making {
+    /// Its name in the audit log.
+    action: &'static str,
+    /// How a conflict is settled by it.
+    choice: Option<Choice>,
+    /// How long the game ran for it.
+    played: Duration,
 }
 
 /// What front ends know of a line from events.
@@ -198,6 +213,13 @@ impl Desk {
 impl Set {
     fn is_running(&self) -> bool {
         self.session.is_some() || self.is_seen_running
+    }
+
+    /// Counts how long the game ran until now. To be called when that it runs began or ended.
+    fn clock(&mut self, now: Instant) {
+        let runs_since = self.is_running().then_some(now);
+        let began = std::mem::replace(&mut self.runs_since, runs_since);
+        self.played += began.map_or(Duration::ZERO, |began| now.since(began));
     }
 
     fn pids(&self) -> Vec<u32> {

@@ -4,6 +4,7 @@
 //! unit, and only then is that slot the one whose files are here.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use bonfire_proto::{SlotName, SnapshotId};
 
@@ -208,6 +209,8 @@ impl Engine {
         self.desk.entry(&line).slot.place(base);
         if let Some(set) = self.desk.sets.get_mut(key) {
             set.active = Some(to.clone());
+            // What was played without being saved was no part of the other line.
+            set.played = Duration::ZERO;
             if let Some(place) = &set.place {
                 let known = KnownSet { set: key.clone(), place: place.clone(), slot: to.clone() };
                 fx.push(Effect::Record(vec![Record::Set(known)]));

@@ -192,6 +192,7 @@ impl Engine {
             created_at: node.created_at,
             files: node.files,
             size: node.size,
+            played_ms: node.played_ms,
             content_hash: node.content.to_string(),
             is_stored: entry.is_some_and(|e| e.slot.whole().contains(&node.id)),
             is_pinned: pins.contains(&node.id),

@@ -23,7 +23,7 @@ fn content(n: u8) -> Content {
         archive: None,
         pieces: Vec::new(),
     }];
-    Content { content_hash: content_hash(&entries), files: 1, size: 5, entries, list: Vec::new() }
+    Content { content_hash: content_hash(&entries), files: 1, size: 5, played_ms: 0, entries, list: Vec::new() }
 }
 
 /// A snapshot that another device could read, and its id.
@@ -52,6 +52,24 @@ fn a_join_is_the_same_bytes_on_every_device_whatever_the_order() {
     assert_eq!((one.hlc, one.created_at), (a.1.hlc, 300), "the latest of any parent");
     assert_eq!((one.kind, one.parents.len(), &one.note), (SnapshotKind::Merge, 3, &None));
     stored(&one);
+}
+
+#[test]
+fn the_time_played_adds_up_along_a_line_and_goes_with_the_content() {
+    let played = |parents: &Parents, n, played_ms| {
+        stored(&version(&line(), parents, Content { played_ms, ..content(n) }, stamp(1, u64::from(n))).unwrap())
+    };
+    let root = played(&Parents::new(), 1, 1_000);
+    let (long, short) = (played(&parents([&root]), 2, 500), played(&parents([&root]), 3, 20));
+    assert_eq!((root.1.played_ms, long.1.played_ms, short.1.played_ms), (1_000, 1_500, 1_020));
+    let both = parents([&long, &short]);
+    assert_eq!(resolve(&both, &short.1, stamp(2, 9)).unwrap().played_ms, 1_020, "that of the side that was taken");
+    assert_eq!(rollback(&both, &root.1, stamp(2, 9)).unwrap().played_ms, 1_000);
+    assert_eq!(played(&both, 4, 5).1.played_ms, 1_505, "the longest of those that it was made from");
+    let same = stored(&version(&line(), &parents([&root]), content(2), stamp(3, 4)).unwrap());
+    assert_eq!(join(&parents([&long, &same])).unwrap().played_ms, 1_500);
+    assert_eq!(tombstone(&both, stamp(1, 9)).unwrap().played_ms, 0);
+    assert_eq!(played(&both, 5, u64::MAX).1.played_ms, PLAYED_MS_MAX);
 }
 
 #[test]

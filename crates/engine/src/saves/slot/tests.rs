@@ -118,6 +118,7 @@ impl Device {
             created_at: self.next,
             files,
             size: files * MEASURE.size,
+            played_ms: 0,
         }
     }
 

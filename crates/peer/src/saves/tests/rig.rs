@@ -177,7 +177,7 @@ impl Rig {
     }
 
     async fn make_stamped(&self, make: Make, stamp: Stamp) -> Done<Node> {
-        match self.run(SaveWork::Make { make, stamp }).await {
+        match self.run(SaveWork::Make { make, stamp, played_ms: 0 }).await {
             SaveInput::Made(_, done) => done,
             other => panic!("{other:?}"),
         }

@@ -26,13 +26,13 @@ fn a_history_shows_twelve_digits_where_when_and_what_a_version_is() {
     let lines = lines(&table);
     assert_eq!(
         lines[0],
-        "VERSION       WHEN (UTC)           AGE        BY        KIND     FILES     SIZE  STATE                 NOTE"
+        "VERSION       WHEN (UTC)           AGE        BY        KIND     PLAYED  FILES     SIZE  STATE                 NOTE"
     );
     assert_eq!(
         lines[1],
-        "3f9a00000000  2025-12-31 23:59:00  1 min ago  tower     save         3  2.0 KiB  newest, on this disk  before the boss"
+        "3f9a00000000  2025-12-31 23:59:00  1 min ago  tower     save          -      3  2.0 KiB  newest, on this disk  before the boss"
     );
-    assert!(lines[2].contains("  00000000  deleted      0      0 B  not stored here"), "{}", lines[2]);
+    assert!(lines[2].contains("  00000000  deleted       -      0      0 B  not stored here"), "{}", lines[2]);
 }
 
 #[test]
