@@ -9,9 +9,10 @@ pub mod saves;
 
 use std::net::SocketAddr;
 
-use bonfire_proto::{GameId, PeerId, PlayerId};
+use bonfire_proto::{GameId, PeerId, PlayerId, SnapshotId};
 use serde::{Deserialize, Serialize};
 
+use crate::saves::compare::Comparison;
 use crate::saves_view::{AuditEntry, SlotView, VersionView};
 pub use devices::{DevicesCommand, RegisteredAs};
 pub use saves::{AuditFilter, Placed, ResolveWith, RootSpec, SaveRef, SavesCommand};
@@ -179,6 +180,16 @@ pub enum Reply {
         bytes: u64,
         /// What is damaged, for people; empty when nothing is.
         damaged: Vec<String>,
+    },
+    /// How the files of two versions differ.
+    Compared {
+        /// The first.
+        from: SnapshotId,
+        /// The second.
+        to: SnapshotId,
+        /// How they differ.
+        #[serde(flatten)]
+        comparison: Comparison,
     },
     /// A version was written as an archive.
     Exported {

@@ -26,6 +26,16 @@ fn edits_on_both_sides_of_a_cut_are_a_conflict() {
         assert!(names.contains(&"a") && names.contains(&"b"), "{names:?}");
         assert!(sides.iter().all(|s| s["versions_since"] == 1), "{sides:?}");
         assert_eq!(shown[0]["common"]["device_name"], "a");
+        let file = serde_json::json!([{ "path": "save/x.sav", "before": 4, "after": 4 }]);
+        assert_eq!(
+            sides[1]["compared"]["files"], file,
+            "which file differs is said, its size does not tell: {sides:?}"
+        );
+        let told = peer.text_cli(&["saves", "conflicts"], SOON).stdout;
+        assert!(told.contains("~ save/x.sav (4 B)"), "{told}");
+        let id = |at: usize| sides[at]["id"].as_str().unwrap();
+        let compared = peer.done(&["saves", "compare", "quake", &id(0)[..12], id(1)]).lines;
+        assert_eq!((&compared[0]["type"], &compared[0]["files"]), (&"compared".into(), &file));
         let refused = peer.cli(&["saves", "push", "quake"]);
         assert_eq!(refused.code, 3, "{refused:?}");
     }

@@ -192,6 +192,16 @@ pub(crate) enum SavesCmd {
     /// Leave a slot alone on this machine; what changes elsewhere is still recorded
     Untrack(Which),
 
+    /// Show which files differ between two versions
+    Compare {
+        #[command(flatten)]
+        which: Which,
+        /// The first version: the beginning of its id, as `bonfire saves history` shows it
+        from: String,
+        /// The second version [default: the newest]
+        to: Option<String>,
+    },
+
     /// Write a version as a zip archive
     Export {
         #[command(flatten)]

@@ -2,6 +2,7 @@
 //! list prints its items, one a line, and what changes something prints `{"result":REPLY}`.
 
 pub(crate) mod change;
+mod compare;
 mod conflict;
 mod find;
 mod found;
@@ -27,7 +28,6 @@ use crate::folders;
 use crate::render::{Out, Tone, brief, count, size};
 use crate::when;
 use change::{changed, done};
-use conflict::Conflict;
 use show::SlotSummary;
 
 pub(crate) async fn run(out: &Out, data_dir: &Path, command: SavesCmd) -> Result<Exit, Failure> {
@@ -58,6 +58,7 @@ pub(crate) async fn run(out: &Out, data_dir: &Path, command: SavesCmd) -> Result
             };
             verify(&mut asker, at).await
         }
+        SavesCmd::Compare { which, from, to } => compare::compare(&mut asker, &which, &from, to.as_deref()).await,
         SavesCmd::Export { which, id, to } => export(&mut asker, &which, id.as_deref(), &to).await,
         SavesCmd::Add(args) => {
             let at = asker.at(&args.which).await?;
@@ -237,7 +238,7 @@ async fn conflicts(asker: &mut Asker<'_>, game: Option<&GameId>) -> Result<Exit,
     let slots = snapshot.players.iter().flat_map(|p| &p.slots).filter(|s| game.is_none_or(|g| s.game == *g));
     let mut found = 0u64;
     for slot in slots.filter(|s| s.standing == Standing::Conflict) {
-        let conflict = Conflict::new(slot, &asker.history(&exactly(slot)).await?);
+        let conflict = compare::with_files(asker, slot).await?;
         if out.is_json() {
             out.json(&conflict)?;
         } else {

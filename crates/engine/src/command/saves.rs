@@ -229,6 +229,15 @@ pub enum SavesCommand {
         #[serde(default)]
         at: Option<SaveRef>,
     },
+    /// Say how the files of two stored versions differ. Replies with `Reply::Compared`.
+    Compare {
+        /// Which.
+        at: SaveRef,
+        /// The first version.
+        from: SnapshotId,
+        /// The second.
+        to: SnapshotId,
+    },
     /// Write a version as a zip archive into a folder. Replies with `Reply::Exported`.
     Export {
         /// Which.

@@ -4,6 +4,7 @@
 //! one player. Ancestry decides, content is compared by hash, clocks order lists and nothing else. Refuses to read a disk,
 //! to fetch, or to know which device is connected.
 
+pub mod compare;
 pub mod decide;
 pub mod desk;
 pub mod join;

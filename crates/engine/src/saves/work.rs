@@ -176,6 +176,15 @@ pub enum SaveWork {
         /// Which.
         ids: Vec<SnapshotId>,
     },
+    /// Compare the files of two snapshots. Answered by `Answered`.
+    Compare {
+        /// Whom to answer.
+        command: CommandId,
+        /// The first.
+        from: SnapshotId,
+        /// The second.
+        to: SnapshotId,
+    },
     /// Write a snapshot as an archive. Answered by `Answered`.
     Export {
         /// Whom to answer.

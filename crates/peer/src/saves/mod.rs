@@ -19,7 +19,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bonfire_disk::fs::Fs;
 use bonfire_disk::saves::{Captured, SaveError, SaveSet, SaveStore};
+use bonfire_engine::command::Reply;
 use bonfire_engine::input::Input;
+use bonfire_engine::saves::compare::Comparison;
 use bonfire_engine::saves::join::Line;
 use bonfire_engine::saves::slot::{Done, Look};
 use bonfire_engine::saves::work::{SaveInput, SaveJob, SaveWork, SetKey};
@@ -144,6 +146,9 @@ impl Saves {
             }
             SaveWork::Prune { ids } => self.in_background(move |own| own.prune(line, &ids)).await,
             SaveWork::Verify { ids } => self.in_background(move |own| own.verify(line, &ids)).await,
+            SaveWork::Compare { command, from, to } => {
+                self.in_background(move |own| SaveInput::Answered(command, own.compare(from, to))).await
+            }
             SaveWork::Export { command, id, folder } => {
                 self.in_background(move |own| SaveInput::Answered(command, own.export(&id, Path::new(&folder)))).await
             }
@@ -212,6 +217,13 @@ impl Inner {
         Snapshot::from_bytes(&bytes).map_err(|e| errors::save(&e.into()))
     }
 
+    /// How the files of two stored snapshots differ. To be called where blocking is allowed.
+    fn compare(&self, from: SnapshotId, to: SnapshotId) -> Result<Reply, Report> {
+        let files = |id| self.store.snapshot(&id).and_then(|s| self.store.entries(&s)).map_err(|e| errors::save(&e));
+        let comparison = Comparison::of(&files(from)?, &files(to)?);
+        Ok(Reply::Compared { from, to, comparison })
+    }
+
     fn now_ms(&self) -> i64 {
         i64::try_from(self.world.clock.unix_ms()).unwrap_or(i64::MAX)
     }
@@ -242,7 +254,9 @@ pub(crate) fn failure(job: SaveJob, error: Report) -> SaveInput {
         SaveWork::Import { command, .. } => SaveInput::Begun(line, Err(error), Some(command)),
         SaveWork::Prune { .. } => SaveInput::Pruned(line, Vec::new(), Some(error)),
         SaveWork::Verify { .. } => SaveInput::Verified { line, versions: 0, bytes: 0, damaged: Vec::new() },
-        SaveWork::Export { command, .. } => SaveInput::Answered(command, Err(error)),
+        SaveWork::Compare { command, .. } | SaveWork::Export { command, .. } => {
+            SaveInput::Answered(command, Err(error))
+        }
         // Of what could not be looked at, the careful answer.
         SaveWork::IsRunning { .. } => SaveInput::Running(line, true),
     }

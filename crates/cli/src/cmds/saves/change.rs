@@ -7,9 +7,9 @@ use bonfire_engine::saves_view::SlotView;
 use bonfire_engine::{ErrorClass, Report};
 use serde_json::json;
 
-use super::conflict::Conflict;
+use super::compare::with_files;
 use super::show::{notes, slot_line, title};
-use crate::cmds::asker::{Asker, exactly, unfit};
+use crate::cmds::asker::{Asker, unfit};
 use crate::cmds::find;
 use crate::exit::{Exit, Failure};
 use crate::render::Tone;
@@ -110,8 +110,7 @@ async fn explained(asker: &mut Asker<'_>, at: &SaveRef, failure: Failure) -> Fai
     if report.code == "held" {
         return open_question(slot).unwrap_or(report).into();
     }
-    let Ok(history) = asker.history(&exactly(slot)).await else { return report.into() };
-    let conflict = Conflict::new(slot, &history);
+    let Ok(conflict) = with_files(asker, slot).await else { return report.into() };
     if asker.out.is_json() {
         return match asker.out.json(&json!({ "conflict": conflict })) {
             Ok(()) => report.into(),

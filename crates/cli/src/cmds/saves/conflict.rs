@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bonfire_engine::saves::compare::Comparison;
 use bonfire_engine::saves_view::{SlotView, VersionView};
 use bonfire_proto::{GameId, PlayerId, SlotName, SnapshotId, SnapshotKind};
 use serde::Serialize;
 
+use super::compare::some_lines;
 use super::show::{by, command_at, played, title, version_line};
 use crate::render::{brief, count, size, table};
 use crate::when::{age, utc};
@@ -31,6 +33,9 @@ pub(crate) struct Side {
     pub(crate) version: Option<VersionView>,
     /// How many versions it is away from what all sides have in common; absent when they have nothing in common.
     pub(crate) versions_since: Option<u64>,
+    /// Its files compared with those of the side that is here, when both are stored here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) compared: Option<Comparison>,
 }
 
 /// A slot in which devices differ.
@@ -39,7 +44,7 @@ pub(crate) struct Conflict {
     player: PlayerId,
     game: GameId,
     slot: SlotName,
-    sides: Vec<Side>,
+    pub(super) sides: Vec<Side>,
     /// The newest version that all sides were made from.
     common: Option<VersionView>,
     #[serde(skip)]
@@ -67,6 +72,7 @@ impl Conflict {
             id,
             version: id.and_then(find).cloned(),
             versions_since: id.and_then(since),
+            compared: None,
         };
         let theirs = slot.sides.iter().map(|id| side(Whose::Theirs, Some(*id)));
         Self {
@@ -99,8 +105,12 @@ impl Conflict {
     /// What each other side has more or less than the one that is here.
     fn differences(&self) -> Vec<String> {
         let Some(Side { version: Some(mine), .. }) = self.sides.first() else { return Vec::new() };
-        let theirs = self.sides.iter().skip(1).filter_map(|side| side.version.as_ref());
-        theirs.map(|theirs| format!("{} {}", brief(&theirs.id), difference(mine, theirs))).collect()
+        let mut lines = Vec::new();
+        for side in self.sides.iter().skip(1) {
+            lines.extend(side.version.as_ref().map(|v| format!("{} {}", brief(&v.id), difference(mine, v))));
+            lines.extend(side.compared.iter().flat_map(some_lines).map(|line| format!("  {line}")));
+        }
+        lines
     }
 }
 

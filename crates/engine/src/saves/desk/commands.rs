@@ -235,15 +235,21 @@ impl Engine {
                 fx.push(Effect::Audit(id, AuditFilter { player, ..filter }));
             }
             SavesCommand::Verify { at } => return self.verify_saves(id, at.as_ref(), fx),
+            SavesCommand::Compare { at, from, to } => {
+                let line = self.known(&at)?;
+                for version in [from, to] {
+                    self.check_stored(&line, version)?;
+                }
+                let work = SaveWork::Compare { command: id, from, to };
+                fx.push(Effect::Save(Box::new(SaveJob { line, work })));
+            }
             SavesCommand::Export { at, snapshot, folder } => {
                 let line = self.known(&at)?;
                 let entry = self.desk.entry(&line);
                 let head = || entry.slot.record().base.or_else(|| entry.slot.have().first().copied());
                 let id_of = snapshot.or_else(head);
                 let version = id_of.ok_or_else(|| not_found("no_version", "there is no version to export"))?;
-                if !entry.slot.whole().contains(&version) {
-                    return Err(not_found("not_stored", &format!("version {version} is not stored here")));
-                }
+                self.check_stored(&line, version)?;
                 let work = SaveWork::Export { command: id, id: version, folder };
                 fx.push(Effect::Save(Box::new(SaveJob { line, work })));
             }
@@ -603,6 +609,13 @@ impl Engine {
     fn check_version(&self, line: &Line, snapshot: SnapshotId) -> Result<(), Report> {
         let is_known = self.desk.get(line).is_some_and(|e| e.slot.lineage().get(&snapshot).is_some());
         if is_known { Ok(()) } else { Err(not_found("unknown_snapshot", &format!("no version {snapshot} here"))) }
+    }
+
+    fn check_stored(&self, line: &Line, snapshot: SnapshotId) -> Result<(), Report> {
+        if self.desk.get(line).is_some_and(|e| e.slot.whole().contains(&snapshot)) {
+            return Ok(());
+        }
+        Err(not_found("not_stored", &format!("version {snapshot} is not stored here")))
     }
 
     fn slot_record_or_new(&self, line: &Line) -> model::Slot {
