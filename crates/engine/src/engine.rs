@@ -23,7 +23,7 @@ use crate::ops::Ops;
 use crate::peers::{Peers, PeersChange};
 use crate::players::{About, Players};
 use crate::quiet::Quiet;
-use crate::record::Stored;
+use crate::record::{self, Stored};
 use crate::report::{ErrorClass, Report};
 use crate::saves::desk::Desk;
 use crate::time::{Instant, UnixMillis};
@@ -179,7 +179,7 @@ impl Engine {
         }
         self.due(now, &mut fx);
         self.show();
-        fx
+        record::together(fx)
     }
 
     /// When `Input::Deadline` is wanted next, and why.

@@ -1,11 +1,12 @@
 //! What of players and saves is made durable, as the engine says it: the changes of a batch go into one transaction, before
-//! any later effect runs. Types only.
+//! any later effect runs. Types, and that rule.
 
 use bonfire_proto::message_pair::{DeviceRole, TokenName};
 use bonfire_proto::message_sync::{SharedEntry, StateMark, StateRecord, Watermark};
 use bonfire_proto::{DeviceEpoch, Digest, PeerId, PlayerId};
 use serde::{Deserialize, Serialize};
 
+use crate::input::Effect;
 use crate::replication::Life;
 use crate::replication::clock::ClockMark;
 use crate::replication::state::StateKey;
@@ -14,6 +15,27 @@ use crate::saves::lineage::Node;
 use crate::saves::slot::SlotRecord;
 use crate::saves::work::{Placement, SetKey};
 use crate::saves_view::AuditEntry;
+
+/// A batch with all that it records in one transaction, at the place of the first: a commit costs a sync of the disk, and what
+/// is decided may be durable sooner than it has to be.
+pub(crate) fn together(effects: Vec<Effect>) -> Vec<Effect> {
+    let (mut out, mut first) = (Vec::with_capacity(effects.len()), None);
+    for effect in effects {
+        match (effect, first) {
+            (Effect::Record(records), None) => {
+                first = Some(out.len());
+                out.push(Effect::Record(records));
+            }
+            (Effect::Record(more), Some(at)) => {
+                if let Some(Effect::Record(records)) = out.get_mut(at) {
+                    records.extend(more);
+                }
+            }
+            (other, _) => out.push(other),
+        }
+    }
+    out
+}
 
 /// One change.
 #[derive(Debug, Clone)]
@@ -176,4 +198,26 @@ pub struct StoredPlayer {
     pub log: crate::replication::log::SharedLog,
     /// Device-owned state.
     pub board: crate::replication::state::StateBoard,
+}
+
+#[cfg(test)]
+mod tests {
+    use bonfire_proto::{GameId, PlayerId};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn gone(n: u128) -> Record {
+        Record::PlayerGone(PlayerId(Uuid::from_u128(n)))
+    }
+
+    #[test]
+    fn what_a_batch_records_is_one_transaction_before_anything_that_followed_the_first_of_it() {
+        let scan = |id: &str| Effect::Scan(Some(GameId::new(id).unwrap()));
+        let batch = vec![scan("a"), Effect::Record(vec![gone(1)]), scan("b"), Effect::Record(vec![gone(2), gone(3)])];
+        let shown: Vec<String> = together(batch).iter().map(|e| format!("{e:?}")).collect();
+        let expected = [scan("a"), Effect::Record(vec![gone(1), gone(2), gone(3)]), scan("b")];
+        assert_eq!(shown, expected.map(|e| format!("{e:?}")));
+        assert!(together(Vec::new()).is_empty());
+    }
 }
