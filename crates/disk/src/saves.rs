@@ -21,6 +21,7 @@ mod resolve;
 mod roots;
 mod set;
 mod snapshots;
+mod stage;
 mod sweep;
 mod verify;
 mod watch;

@@ -19,7 +19,7 @@ use super::roots::{SaveRoot, locate, look};
 use super::set::SaveSet;
 use super::snapshots::SaveStore;
 use crate::error::DiskError;
-use crate::fs::{FsPath, Kind, OpenMode, write_all_at};
+use crate::fs::{FsPath, Kind};
 use crate::hash::FileStamp;
 
 /// What is to be applied, to where.
@@ -261,48 +261,6 @@ impl Job<'_> {
             }
         }
         Ok(out)
-    }
-
-    /// Writes the content of one side under scratch names, durably.
-    pub(super) fn stage(&self, journal: &Journal, which: &[usize], side: Side) -> Result<(), SaveError> {
-        let mut made: BTreeSet<usize> = BTreeSet::new();
-        for &number in which {
-            let change = &journal.changes[number];
-            let Some(entry) = change.side(side) else { continue };
-            let (root_number, _) = self.locate(&change.path)?;
-            let root = &self.roots[root_number];
-            if made.insert(root_number) {
-                let folder = journal.scratch();
-                match root.fs.create_dir(&folder) {
-                    Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(root.io("making", &folder, e)),
-                    _ => {}
-                }
-            }
-            self.stage_file(root, &journal.staged(number, side), entry)?;
-        }
-        for number in made {
-            let (root, folder) = (&self.roots[number], journal.scratch());
-            root.fs.sync_dir(&folder).map_err(|e| root.io("syncing", &folder, e))?;
-        }
-        Ok(())
-    }
-
-    fn stage_file(&self, root: &SaveRoot, at: &FsPath, entry: &SaveEntry) -> Result<(), SaveError> {
-        let io = |doing: &'static str| move |e| root.io(doing, at, e);
-        let file = root.fs.open_write(at, OpenMode::Either).map_err(io("making"))?;
-        file.set_len(0).map_err(io("writing"))?;
-        let (mut offset, mut whole) = (0u64, blake3::Hasher::new());
-        for object in entry.objects() {
-            let bytes = self.store.read_object(&object)?;
-            write_all_at(&*file, &bytes, offset).map_err(io("writing"))?;
-            whole.update(&bytes);
-            offset += bytes.len() as u64;
-        }
-        if *whole.finalize().as_bytes() != entry.blake3.0 {
-            return Err(DiskError::Mismatch { path: root.shown(at), reason: "its pieces are another file" }.into());
-        }
-        file.set_mtime(entry.mtime).map_err(io("writing"))?;
-        file.sync().map_err(io("syncing"))
     }
 
     /// Whether every live file is still what it was when it was captured, and no other came.

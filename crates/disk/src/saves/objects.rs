@@ -329,10 +329,18 @@ impl Inner {
 
     fn sync_shards(&self, shards: &BTreeSet<u8>) -> Result<(), SaveError> {
         self.check_sound()?;
-        for shard in shards {
-            if self.state().durable_shards.contains(shard) {
-                continue;
+        let known = self.state().durable_shards.clone();
+        let left: Vec<u8> = shards.iter().copied().filter(|shard| !known.contains(shard)).collect();
+        if left.len() >= self.tuning.bulk_sync_from {
+            let objects = FsPath::root().child(OBJECTS);
+            if self.fs.sync_everything(&objects).map_err(|e| self.failed_sync(&objects, e))? {
+                let mut state = self.state();
+                state.durable_shards.extend(left);
+                state.shard_names_durable = true;
+                return Ok(());
             }
+        }
+        for shard in &left {
             let path = shard_path(*shard);
             match self.fs.sync_dir(&path) {
                 Ok(()) => {}
