@@ -80,6 +80,30 @@ fn a_killed_wrapper_leaves_the_game_its_save() {
 }
 
 #[test]
+fn a_peer_that_is_killed_and_started_while_a_game_is_played_knows_of_it_again() {
+    let Some(room) = Room::new("play-restart") else { return };
+    let (mut a, b) = paired(&room);
+    let game = Game::new(&room, &a);
+    let mut playing = a.begin(&["play", "quake", "--", "sh", game.script(), "played", "0"]);
+    playing.line("game", SOON, |l| l["playing"]["pid"].is_u64());
+    game.started();
+    a.kill9();
+    a.start();
+    a.slot_until("quake", "the game runs", |s| s["is_running"] == true);
+    b.writes("x.sav", "newer");
+    a.slot_until("quake", "it waits for the game", |s| s["standing"] == "deferred");
+    assert_eq!(a.reads("x.sav"), "one");
+    game.go();
+    // What was played is a side of its own: it was made without what came meanwhile.
+    let ended = playing.end(LONG);
+    assert_eq!(ended.code, 0, "the game's own exit code: {ended:?}");
+    for peer in [&a, &b] {
+        peer.slot_until("quake", "both sides are shown", |s| s["standing"] == "conflict");
+    }
+    assert_eq!((a.reads("x.sav"), b.reads("x.sav")), ("one\nplayed\n".to_owned(), "newer".to_owned()));
+}
+
+#[test]
 fn a_game_is_played_without_a_peer() {
     let Some(room) = Room::new("play-alone") else { return };
     let (mut a, b) = paired(&room);
