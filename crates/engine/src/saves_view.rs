@@ -202,8 +202,8 @@ pub struct AuditEntry {
     /// The device that did it.
     pub device: PeerId,
     /// What: `saved`, `applied`, `joined`, `resolved`, `rolled_back`, `deleted`, `conflict`, `pruned`, `imported`,
-    /// `switched`, `released`, `pinned`, `unpinned`, `noted`, `retention`, `tracked`, `untracked`, `paired`, `removed`,
-    /// `renamed` ..
+    /// `switched`, `released`, `pinned`, `unpinned`, `noted`, `retention`, `tracked`, `untracked`, `player_created`,
+    /// `paired`, `removed`, `renamed`, `enabled`, `disabled`, `registered`, `edit_survived`, `forgotten`.
     pub action: String,
     /// The version that came of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

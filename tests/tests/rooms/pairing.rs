@@ -134,6 +134,13 @@ fn a_removed_device_gets_nothing_more() {
     in_step(&[&a, &b], "quake");
     assert_eq!(c.reads("x.sav"), "of a removed device");
     assert!(stores_none(&c, &["for two", "again for two"]), "{:?}", c.history("quake"));
+    // Who was let in and put out is in the log of where it was done.
+    let told = |action: &str| {
+        let entries = a.done(&["saves", "audit", "--action", action]).lines;
+        entries.iter().map(|e| e["detail"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!((told("player_created"), told("removed")), (vec!["ann".to_owned()], vec!["c".to_owned()]));
+    assert_eq!(told("paired"), ["c", "b"], "newest first");
 }
 
 #[test]

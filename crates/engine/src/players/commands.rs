@@ -61,7 +61,7 @@ impl Players {
             }
             DevicesCommand::Rename { player, device, name } => {
                 let name = named(&name)?;
-                done(self.change(player, device, wall, fx, |record| record.name = name)?)
+                done(self.change(player, device, "renamed", wall, fx, |record| record.name = name)?)
             }
             DevicesCommand::RenamePlayer { player, name } => {
                 let player = self.resolve(player)?;
@@ -75,10 +75,12 @@ impl Players {
                 {
                     self.publish(player, written, fx);
                 }
+                self.log(player, "renamed", record.name, wall, fx);
                 done(news)
             }
             DevicesCommand::Enable { player, device, enabled } => {
-                done(self.change(player, device, wall, fx, |record| record.enabled = enabled)?)
+                let action = if enabled { "enabled" } else { "disabled" };
+                done(self.change(player, device, action, wall, fx, |record| record.enabled = enabled)?)
             }
             DevicesCommand::Remove { player, device } => {
                 let player = self.resolve(player)?;
@@ -97,6 +99,7 @@ impl Players {
         &mut self,
         player: Option<PlayerId>,
         device: Option<PeerId>,
+        action: &str,
         wall: UnixMillis,
         fx: &mut Vec<Effect>,
         change: impl FnOnce(&mut Device),
@@ -114,6 +117,7 @@ impl Players {
         {
             self.publish(player, written, fx);
         }
+        self.log(player, action, record.name, wall, fx);
         Ok(self.devices_changed(player, fx))
     }
 
@@ -124,7 +128,7 @@ impl Players {
         wall: UnixMillis,
         fx: &mut Vec<Effect>,
     ) -> Result<News, Report> {
-        self.device(player, device)?;
+        let name = self.device(player, device)?.name;
         if device != self.me.peer {
             self.check_may_manage(player)?;
         }
@@ -134,6 +138,7 @@ impl Players {
         fx.push(Effect::Record(vec![Record::Player(p.known.clone())]));
         // The removed one is told too, as the last thing.
         self.publish(player, written, fx);
+        self.log(player, "removed", name, wall, fx);
         Ok(self.devices_changed(player, fx))
     }
 
@@ -158,7 +163,7 @@ impl Players {
             Registration::Existing { device, reset_syncs, .. } => {
                 self.check_may_manage(player)?;
                 let former = self.device(player, device)?;
-                let mut news = self.change(Some(player), None, wall, fx, |record| {
+                let mut news = self.change(Some(player), None, "registered", wall, fx, |record| {
                     record.name = former.name;
                     record.sync_mode = former.sync_mode;
                     record.enabled = former.enabled;

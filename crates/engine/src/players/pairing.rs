@@ -18,6 +18,7 @@ use crate::replication::model::{Device, Player as PlayerRecord};
 use crate::replication::replica::Replica;
 use crate::replication::state::StateBoard;
 use crate::report::{ErrorClass, Report};
+use crate::saves_view::AuditEntry;
 use crate::time::{Instant, UnixMillis};
 use crate::trust::pairs::{self, Change, Wish};
 use crate::trust::sessions::{Attempt, Terms};
@@ -252,6 +253,7 @@ impl Players {
         }
         let Some(player) = pairing.player else { return news };
         let name = self.device_name(player, other.peer);
+        self.log(player, "paired", name.clone(), wall, fx);
         fx.push(Effect::Emit(PeerEvent::DevicePaired { player, device: other.peer, name: name.clone() }));
         if let Some(asked) = pairing.asked {
             fx.push(Effect::Reply(asked.command, Ok(Reply::Paired { player, device: other.peer, name })));
@@ -400,8 +402,25 @@ impl Players {
             self.publish(player, written, fx);
         }
         self.say_present(player, wall, fx)?;
+        self.log(player, "player_created", name.to_owned(), wall, fx);
         news.players.insert(player);
         Ok((player, news))
+    }
+
+    /// Notes in the audit log what was done here to a player's devices; `detail` is which of them.
+    pub(super) fn log(&self, player: PlayerId, action: &str, detail: String, wall: UnixMillis, fx: &mut Vec<Effect>) {
+        fx.push(Effect::Record(vec![Record::Audit(AuditEntry {
+            seq: 0,
+            at: wall.0,
+            player,
+            game: None,
+            slot: None,
+            device: self.me.peer,
+            action: action.to_owned(),
+            snapshot: None,
+            replaced: Vec::new(),
+            detail,
+        })]));
     }
 }
 
