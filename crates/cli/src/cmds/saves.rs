@@ -183,6 +183,7 @@ async fn list(asker: &mut Asker<'_>, game: Option<&GameId>) -> Result<Exit, Fail
     } else {
         out.text(&show::list(&snapshot, game, when::now()))?;
         slots.iter().flat_map(|slot| show::notes(slot)).for_each(|note| out.talk(&note));
+        show::elsewhere(&slots).iter().for_each(|note| out.talk(note));
     }
     Ok(Exit::Done)
 }

@@ -1,12 +1,14 @@
 //! How saves are shown: one line for a slot, tables for lists, histories, summaries and the audit log. Pure; text of other
 //! devices is cleaned by what prints it.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bonfire_engine::Snapshot;
 use bonfire_engine::saves::slot::Standing;
 use bonfire_engine::saves_view::{AuditEntry, SlotView, VersionView};
-use bonfire_proto::{GameId, PeerId, SlotName, SnapshotKind};
+use bonfire_proto::{GameId, PeerId, PlayerId, SlotName, SnapshotKind};
 use serde::Serialize;
 
 use crate::args::saves::OrderBy;
@@ -103,6 +105,21 @@ pub(crate) fn notes(slot: &SlotView) -> Vec<String> {
         notes.push(format!("{title}: {}{hint}", error.message));
     }
     notes
+}
+
+/// How many games' saves are kept here without a place on this disk, and what to do: after the database was lost that is so
+/// for all of them.
+pub(crate) fn elsewhere<'a>(slots: &[&'a Arc<SlotView>]) -> Option<String> {
+    let of = |is_wanted: fn(&SlotView) -> bool| -> BTreeSet<(PlayerId, &'a GameId)> {
+        slots.iter().filter(|s| is_wanted(s)).map(|s| (s.player, &s.game)).collect()
+    };
+    let (stored, here) = (of(|s| s.stored > 0), of(|s| s.is_here));
+    let n = stored.difference(&here).count() as u64;
+    (n > 0).then(|| {
+        let has = if n == 1 { "has" } else { "have" };
+        let games = count(n, "game");
+        format!("{games} {has} versions here and no known place on this disk; to say it: bonfire saves add GAME [PATH]")
+    })
 }
 
 /// The slot as it is named on a command line: without `--slot` where that is what commands take by themselves.

@@ -1,8 +1,8 @@
 use bonfire_engine::saves::slot::Standing;
-use bonfire_engine::saves_view::VersionView;
+use bonfire_engine::saves_view::{SlotView, VersionView};
 use bonfire_proto::SnapshotKind;
 
-use super::{SlotSummary, history, list_row, notes, slot_line, sorted, summary};
+use super::{SlotSummary, elsewhere, history, list_row, notes, slot_line, sorted, summary};
 use crate::args::saves::OrderBy;
 use crate::cmds::saves::made_up::{NOW, slot, version};
 
@@ -91,6 +91,19 @@ fn who_has_to_answer_is_told_with_what() {
     let conflict = notes(&slot(Standing::Conflict, &[base, version("77c0")]));
     assert!(conflict[0].starts_with("quake main: 2 versions differ"), "{conflict:?}");
     assert!(notes(&slot(Standing::Current, &[])).is_empty());
+}
+
+#[test]
+fn saves_that_are_kept_and_lie_nowhere_here_are_told_of_once() {
+    let view = |game: &str, is_here, stored| {
+        let game = bonfire_proto::GameId::new(game).unwrap();
+        SlotView { game, is_here, stored, ..slot(Standing::Untracked, &[]) }.into()
+    };
+    let views: [std::sync::Arc<SlotView>; 4] =
+        [view("quake", true, 3), view("quake", false, 2), view("doom", false, 5), view("hexen", false, 0)];
+    let told = elsewhere(&views.iter().collect::<Vec<_>>()).unwrap();
+    assert!(told.starts_with("1 game has versions here") && told.contains("bonfire saves add"), "{told}");
+    assert_eq!(elsewhere(&[&views[0], &views[1]]), None);
 }
 
 #[test]
