@@ -34,6 +34,10 @@ bench *ARGS:
 crash *LAYERS:
     sh scripts/crash.sh {{LAYERS}}
 
+# The properties of saves over a million cases each, and the simulated rooms over 2000 seeds.
+soak *WHICH:
+    sh scripts/soak.sh {{WHICH}}
+
 # A room of three peers on this machine, in under a minute.
 demo:
     cargo run --release -p bonfire-cli -- demo

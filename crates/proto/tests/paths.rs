@@ -324,13 +324,21 @@ fn likely_to_meet() -> impl Strategy<Value = RelPath> {
     proptest::collection::vec("[aAbé\u{c9}ſs]{1,2}", 1..4).prop_map(|parts| path(&parts.join("/")))
 }
 
+fn cases() -> ProptestConfig {
+    ProptestConfig::with_cases(std::env::var("BONFIRE_CASES").map_or(10_000, |n| n.parse().unwrap()))
+}
+
 proptest! {
+    #![proptest_config(cases())]
+
     #[test]
-    fn whatever_is_taken_stays_beneath_its_root(text in prop_oneof!["\\PC{0,40}", "[./\\\\:a-cNUL ~]{0,20}", ".{0,40}"]) {
+    fn p20_whatever_is_taken_stays_beneath_its_root(text in prop_oneof!["\\PC{0,40}", "[./\\\\:a-cNUL ~]{0,20}", ".{0,40}"]) {
         let Ok(p) = RelPath::new(text.clone()) else { return Ok(()) };
         prop_assert_eq!(p.as_str(), &text);
         prop_assert!(p.parts().count() <= PATH_DEPTH_MAX);
+        prop_assert!(text.len() <= PATH_LEN_MAX);
         for part in p.parts() {
+            prop_assert!(part.len() <= NAME_LEN_MAX);
             prop_assert!(!part.is_empty() && part != "." && part != "..");
             prop_assert!(!part.ends_with('.') && !part.ends_with(' '));
             prop_assert!(!part.contains(['\\', ':', '\0']));
@@ -344,7 +352,7 @@ proptest! {
     }
 
     #[test]
-    fn folding_is_the_same_twice_and_for_every_case(text in "[a-zA-Z0-9éÉßſΣσςİıK\u{301}]{1,12}") {
+    fn p20_folding_is_the_same_twice_and_for_every_case(text in "[a-zA-Z0-9éÉßſΣσςİıK\u{301}]{1,12}") {
         let Ok(p) = RelPath::new(text) else { return Ok(()) };
         let folded = p.folded();
         for other in [folded.clone(), p.as_str().to_uppercase(), p.as_str().to_lowercase()] {
@@ -353,12 +361,12 @@ proptest! {
     }
 
     #[test]
-    fn collisions_are_found_exactly_when_the_definition_says(paths in proptest::collection::vec(likely_to_meet(), 0..7)) {
+    fn p20_collisions_are_found_exactly_when_the_definition_says(paths in proptest::collection::vec(likely_to_meet(), 0..7)) {
         prop_assert_eq!(check_collisions(&paths).is_err(), collide_by_definition(&paths));
     }
 
     #[test]
-    fn distinct_ascii_files_of_one_folder_never_collide(names in proptest::collection::btree_set("[a-z0-9]{1,8}", 0..40)) {
+    fn p20_distinct_ascii_files_of_one_folder_never_collide(names in proptest::collection::btree_set("[a-z0-9]{1,8}", 0..40)) {
         let paths: BTreeSet<RelPath> = names.iter().filter_map(|n| RelPath::new(format!("dir/{n}")).ok()).collect();
         prop_assert_eq!(check_collisions(&paths), Ok(()));
     }

@@ -7,6 +7,10 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod arranged;
+mod cases;
+mod history;
+mod looks;
 mod oracle;
 mod planted;
 mod properties;

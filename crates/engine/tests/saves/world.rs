@@ -111,6 +111,8 @@ pub struct World {
     /// Values that some decision was made over.
     pub seen: BTreeSet<u32>,
     pub rows: BTreeMap<usize, usize>,
+    /// Every decision: whose, which row, what lay on its disk.
+    pub trace: Vec<(usize, usize, Value)>,
     /// Snapshots that were pruned.
     pub pruned: usize,
 }
@@ -143,6 +145,7 @@ impl World {
             known: BTreeMap::new(),
             seen: BTreeSet::new(),
             rows: BTreeMap::new(),
+            trace: Vec::new(),
             pruned: 0,
         }
     }
@@ -214,6 +217,8 @@ impl World {
             }
             let decision = (self.rules.decide)(&s);
             *self.rows.entry(decision.row.number()).or_insert(0) += 1;
+            self.trace.push((d, decision.row.number(), self.devices[d].disk));
+            self.check_may_write(d, &decision.action)?;
             let goes_on = self.carry_out(d, &decision.action)?;
             self.devices[d].last = Some(decision);
             if !goes_on {
@@ -224,14 +229,30 @@ impl World {
         Err(format!("device {d} decides for ever, at last {:?}", self.devices[d].last))
     }
 
-    /// Everything reaches everybody, questions are answered, games end, until a round changes nothing. Returns the rounds
-    /// that changed something.
-    pub fn heal(&mut self) -> Result<usize, String> {
-        let n = self.devices.len();
+    /// Games end and disks can be read: everybody does what can be done without others.
+    pub fn rest(&mut self) -> Result<(), String> {
+        self.calm();
+        for d in 0..self.devices.len() {
+            self.work(d)?;
+            if self.answer(d, false) {
+                self.work(d)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn calm(&mut self) {
         for device in &mut self.devices {
             (device.is_running, device.is_settling, device.is_tracked, device.race) = (false, false, true, None);
             device.is_stirred = true;
         }
+    }
+
+    /// Everything reaches everybody, questions are answered, games end, until a round changes nothing. Returns the rounds
+    /// that changed something.
+    pub fn heal(&mut self) -> Result<usize, String> {
+        let n = self.devices.len();
+        self.calm();
         for round in 0..=4 * n {
             let before = self.digest();
             for (from, to) in (0..n).flat_map(|a| (0..n).map(move |b| (a, b))).filter(|(a, b)| a != b) {
@@ -392,12 +413,43 @@ impl World {
             if shown != expected || device.sides().is_some() != (expected.len() > 1) {
                 return Err(format!("device {d} shows {shown:?}, not {expected:?}; {:?}", device.last));
             }
-            if device.lineage.tips() != self.devices[0].lineage.tips() {
+        }
+        self.check_alike()
+    }
+
+    /// After `heal`: that all devices show the same, have the same heads, and the same base unless there is a conflict.
+    pub fn check_alike(&self) -> Result<(), String> {
+        let first = &self.devices[0];
+        for (d, device) in self.devices.iter().enumerate().skip(1) {
+            if self.shows(d) != self.shows(0) || device.sides().is_some() != first.sides().is_some() {
+                return Err(format!("device {d} shows {:?}, device 0 {:?}", self.shows(d), self.shows(0)));
+            }
+            if device.lineage.tips() != first.lineage.tips() {
                 return Err(format!("device {d} has other heads than device 0"));
             }
-            if expected.len() < 2 && device.base != self.devices[0].base {
-                return Err(format!("device {d} has another base than device 0"));
+            if first.sides().is_none() && (device.base, device.disk) != (first.base, first.disk) {
+                return Err(format!("device {d} has another base or disk than device 0"));
             }
+        }
+        Ok(())
+    }
+
+    /// Whether some version has an earlier time than one that it was made from.
+    pub fn has_time_going_backwards(&self) -> bool {
+        self.devices.iter().any(|d| {
+            let is_later = |parent: &SnapshotId, s: &Snapshot| d.store.get(parent).is_some_and(|p| p.hlc > s.hlc);
+            d.store.values().any(|s| s.parents.iter().any(|parent| is_later(parent, s)))
+        })
+    }
+
+    /// Nothing is put on a disk that is left alone, or while the game runs there.
+    fn check_may_write(&self, d: usize, action: &Action) -> Result<(), String> {
+        let device = &self.devices[d];
+        if action.writes_files() && (device.is_running || !device.is_tracked) {
+            return Err(format!("device {d} may not write now: {action:?}"));
+        }
+        if action.makes_snapshot() && !device.is_tracked {
+            return Err(format!("device {d} leaves the slot alone and makes a version: {action:?}"));
         }
         Ok(())
     }
@@ -529,7 +581,8 @@ impl World {
         self.fresh
     }
 
-    fn digest(&self) -> Vec<(Value, Option<SnapshotId>, usize, usize)> {
+    /// What tells one state of all disks and stores from another.
+    pub fn digest(&self) -> Vec<(Value, Option<SnapshotId>, usize, usize)> {
         self.devices.iter().map(|d| (d.disk, d.base, d.store.len(), d.fetched.len())).collect()
     }
 }

@@ -314,7 +314,7 @@ proptest! {
     #![proptest_config(cases())]
 
     #[test]
-    fn p7_whatever_is_lost_repeated_or_out_of_order_what_is_asked_for_again_completes_the_log(
+    fn p07_whatever_is_lost_repeated_or_out_of_order_what_is_asked_for_again_completes_the_log(
         lens in proptest::collection::vec(0u64..12, 1..4),
         arrivals in proptest::collection::vec((0usize..4, 1u64..12), 0..40),
         limit in 1usize..9,

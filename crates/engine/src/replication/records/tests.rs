@@ -237,7 +237,7 @@ proptest! {
     #![proptest_config(cases())]
 
     #[test]
-    fn p7_records_are_the_same_for_every_order_with_duplicates_and_as_the_rule_says(
+    fn p07_records_are_the_same_for_every_order_with_duplicates_and_as_the_rule_says(
         entries in any_entries(),
         order in proptest::collection::vec(any::<prop::sample::Index>(), 0..40),
     ) {

@@ -498,7 +498,7 @@ proptest! {
     #![proptest_config(cases())]
 
     #[test]
-    fn p7_whatever_is_cut_lost_repeated_or_removed_the_devices_that_remain_agree(steps in steps()) {
+    fn p07_whatever_is_cut_lost_repeated_or_removed_the_devices_that_remain_agree(steps in steps()) {
         thread_local! { static ROOM: Vec<Seat> = room(); }
         let mut seats = ROOM.with(Clone::clone);
         let mut times = BTreeMap::<Life, Hlc>::new();
@@ -533,4 +533,59 @@ proptest! {
             prop_assert!(seat.replica.registry() == before.registry());
         }
     }
+
+    #[test]
+    fn p19_what_strangers_write_removed_devices_send_and_relays_alter_or_repeat_changes_nothing(
+        lies in proptest::collection::vec((0usize..6, any::<prop::sample::Index>()), 1..8),
+        is_from_stranger in prop::bool::weighted(0.2),
+    ) {
+        thread_local! { static ROOM: (Seat, Life, Life, Vec<SharedEntry>) = with_somebody_removed(); }
+        let (mut seat, honest, gone, strange) = ROOM.with(Clone::clone);
+        let held: Vec<SharedEntry> = seat.replica.log().entries().cloned().collect();
+        let entries: Vec<SharedEntry> = lies.iter().map(|(lie, at)| {
+            let of_held = at.get(&held).clone();
+            match lie {
+                // Said again.
+                0 => of_held,
+                // Other words in the place of what was said.
+                1 => SharedEntry { data: RecordData::from_iter([("name".to_owned(), json!("lie"))]), ..of_held },
+                2 => SharedEntry { record_uuid: Uuid::from_u128(999), ..of_held },
+                3 => SharedEntry { hlc: Hlc { ms: of_held.hlc.ms + 1, ..of_held.hlc }, ..of_held },
+                // From somebody who was never paired, or in a life that nobody opened.
+                4 => at.get(&strange).clone(),
+                _ => SharedEntry { device_epoch: DeviceEpoch(Uuid::from_u128(4_242)), seq: of_held.seq + 1, ..of_held },
+            }
+        }).collect();
+        let (before, clock) = (seat.replica.clone(), seat.clock.clone());
+        for from in if is_from_stranger { vec![gone, life(9)] } else { vec![honest] } {
+            let is_refused = lies.iter().filter(|(lie, _)| *lie != 0).count();
+            match seat.replica.receive(from.device, entries.clone(), &[], &mut seat.clock, seat.wall) {
+                Err(e) => prop_assert_eq!((is_from_stranger, e), (true, ReplicaError::NotADevice(from.device))),
+                Ok(receipt) => {
+                    prop_assert!(!is_from_stranger);
+                    prop_assert_eq!(receipt.refused.len(), is_refused, "{:?}", &receipt);
+                    prop_assert!(receipt.entries.is_empty() && receipt.changed.is_empty() && receipt.mark.is_none());
+                }
+            }
+            prop_assert!(seat.replica == before, "something changed");
+            prop_assert_eq!(&seat.clock, &clock);
+        }
+    }
+}
+
+/// A device that holds words of all; one that is still trusted, one that was removed, and words of a stranger.
+fn with_somebody_removed() -> (Seat, Life, Life, Vec<SharedEntry>) {
+    let mut seats = room();
+    seats[1].rename("main", "of the one who stays");
+    seats[2].rename("main", "of the one who goes");
+    heal(&mut seats);
+    let gone = seats[2].me();
+    seats[1].write(|r, c, w| r.remove_device(gone.device, c, w));
+    let honest = seats[1].clone();
+    seats[0].pull(&honest, 99).unwrap();
+    let mut stranger = Seat::new(9);
+    stranger.rename("main", "of nobody");
+    stranger.rename("second", "of nobody");
+    // The first of them introduces it: it opens its own life, and is believed of nobody.
+    (seats.swap_remove(0), honest.me(), gone, stranger.entries.split_off(1))
 }

@@ -331,7 +331,7 @@ proptest! {
     #![proptest_config(cases())]
 
     #[test]
-    fn p7_in_the_end_everybody_holds_what_each_owner_says_whatever_was_lost_or_put_back(steps in steps()) {
+    fn p07_in_the_end_everybody_holds_what_each_owner_says_whatever_was_lost_or_put_back(steps in steps()) {
         let mut boards: Vec<StateBoard> = (1..=3).map(board).collect();
         let mut backup = boards[0].clone();
         let mut fresh = 100;

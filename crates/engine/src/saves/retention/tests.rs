@@ -1,5 +1,3 @@
-use proptest::prelude::*;
-
 use super::super::tests::{deletion, id, ids, line, lineage, node};
 use super::*;
 
@@ -114,79 +112,4 @@ fn leaves_alone_what_is_stored_and_not_understood() {
     slot.stored.insert(id(99));
     assert_eq!(slot.kept(1), ids([5, 99]));
     assert_eq!(slot.retain(1).keep[&id(99)], Reason::Uncertain);
-}
-
-fn slots() -> impl Strategy<Value = (Slot, usize)> {
-    let parents = prop::collection::vec(prop::collection::vec(any::<prop::sample::Index>(), 1..3), 1..25);
-    let picks = || prop::collection::vec(any::<prop::sample::Index>(), 0..4);
-    (parents, prop::collection::vec(0..9u8, 25), picks(), picks(), picks(), 0usize..12).prop_map(
-        |(parents, kinds, heads, bases, pins, keep)| {
-            let nodes = parents.iter().zip(kinds).enumerate().map(|(n, (picks, kind))| {
-                let above: BTreeSet<u64> = picks.iter().filter(|_| n > 0).map(|p| p.index(n.max(1)) as u64).collect();
-                let above: Vec<u64> = above.into_iter().collect();
-                if kind == 0 { deletion(n as u64, &above) } else { node(n as u64, &above) }
-            });
-            let mut slot = Slot::of(nodes);
-            let pick = |of: Vec<prop::sample::Index>| {
-                of.iter().map(|p| id(p.index(parents.len()) as u64)).collect::<BTreeSet<SnapshotId>>()
-            };
-            slot.heads.extend(pick(heads));
-            (slot.bases, slot.pins) = (pick(bases), pick(pins));
-            (slot, keep)
-        },
-    )
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(10_000))]
-
-    #[test]
-    fn never_prunes_what_is_needed_and_never_keeps_more_than_that_and_the_limit((slot, keep) in slots()) {
-        let retained = slot.retain(keep);
-        let kept: BTreeSet<SnapshotId> = retained.keep.keys().copied().collect();
-        let pruned: BTreeSet<SnapshotId> = retained.prune.iter().copied().collect();
-        prop_assert!(kept.is_disjoint(&pruned));
-        prop_assert_eq!(kept.union(&pruned).copied().collect::<BTreeSet<_>>(), slot.stored.clone());
-
-        let ends: BTreeSet<SnapshotId> = slot.heads.union(&slot.bases).copied().collect();
-        prop_assert!(ends.union(&slot.pins).all(|id| kept.contains(id)));
-        // From the definition: what some end was made from and some other end was not, and what all have in common last.
-        let above = |e: &SnapshotId, x: &SnapshotId| {
-            matches!(slot.lineage.relation(*x, *e), super::super::Relation::Equal | super::super::Relation::Ancestor)
-        };
-        let is_common = |x: &SnapshotId| ends.iter().all(|e| above(e, x));
-        let needed = |x: &SnapshotId| {
-            let is_above = ends.iter().any(|e| above(e, x));
-            let is_lowest = || !slot.stored.iter().any(|y| y != x && is_common(y) && above(y, x));
-            is_above && (!is_common(x) || is_lowest())
-        };
-        prop_assert!(slot.stored.iter().filter(|x| needed(x)).all(|x| kept.contains(x)));
-        for gone in kept.iter().filter_map(|k| slot.lineage.get(k)).filter(|n| n.is_deletion()) {
-            let content_above = |x: &&SnapshotId| {
-                **x != gone.id && above(&gone.id, x) && !slot.lineage.get(x).unwrap().is_deletion()
-            };
-            let any = slot.stored.iter().any(|x| content_above(&x));
-            prop_assert!(!any || kept.iter().any(|x| content_above(&x)), "nothing is left of what was deleted");
-        }
-        let recent = retained.keep.values().filter(|r| **r == Reason::Recent).count();
-        prop_assert!(recent <= keep);
-        let unpinned = slot.stored.difference(&slot.pins).count();
-        let kept_unpinned = kept.difference(&slot.pins).count();
-        prop_assert!(kept_unpinned >= keep.min(unpinned));
-        let reason = |id: &SnapshotId| retained.keep[id];
-        let is_founded = |x: &SnapshotId| match reason(x) {
-            Reason::Recent | Reason::BeforeDeletion => true,
-            Reason::Uncertain => false,
-            _ => needed(x) || slot.pins.contains(x),
-        };
-        prop_assert!(kept.iter().all(is_founded));
-    }
-
-    /// What is pruned leaves the disk and stays in the lineage: the next prune finds nothing.
-    #[test]
-    fn pruning_again_prunes_nothing_and_changes_no_relation((mut slot, keep) in slots()) {
-        let retained = slot.retain(keep);
-        slot.stored = retained.keep.keys().copied().collect();
-        prop_assert_eq!(slot.retain(keep).prune, vec![]);
-    }
 }
