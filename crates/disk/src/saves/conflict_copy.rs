@@ -54,7 +54,8 @@ struct Record {
     set: SaveSet,
     slot: SlotName,
     snapshot: SnapshotId,
-    /// Whether all of it was written. What a crash cut off is removed, and written anew when it is asked for.
+    /// Whether all of it is there. What a crash cut off while it was written or removed is removed at the next start, and
+    /// written anew when it is asked for.
     is_done: bool,
     places: Vec<PlaceRecord>,
 }
@@ -120,8 +121,17 @@ impl SaveStore {
     ) -> Result<Vec<PathBuf>, SaveError> {
         let entries = self.entries(&self.snapshot(snapshot)?)?;
         let path = record_path(set, slot, snapshot);
-        if let Some(record) = self.read_record(&path)? {
-            return Ok(record.places.iter().map(|p| p.beside.join(&p.name)).collect());
+        let folder = |at: &Path| {
+            let place = places.iter().find(|p| p.beside == at);
+            place.map(|p| p.fs.clone()).ok_or_else(|| io::Error::other("no folder that copies go to any more"))
+        };
+        match self.read_record(&path)? {
+            Some(record) if record.is_done => {
+                return Ok(record.places.iter().map(|p| p.beside.join(&p.name)).collect());
+            }
+            // Neither written nor taken away to the end: what is left of it is no copy.
+            Some(record) => self.discard(&path, &record, &folder).map(|_| ())?,
+            None => {}
         }
         let mut record = Record {
             format: FORMAT,
@@ -153,12 +163,9 @@ impl SaveStore {
         });
         record.is_done = true;
         if let Err(e) = written.and_then(|()| self.write_record(&path, &record)) {
-            let folder = |at: &Path| {
-                let place = places.iter().find(|p| p.beside == at);
-                place.map(|p| p.fs.clone()).ok_or_else(|| io::ErrorKind::NotFound.into())
-            };
+            record.is_done = false;
             // What cannot be taken back now is at the next start.
-            let _ = self.discard(&path, &record, &folder);
+            let _ = self.write_record(&path, &record).and_then(|()| self.discard(&path, &record, &folder));
             return Err(e);
         }
         Ok(record.places.iter().map(|p| p.beside.join(&p.name)).collect())
@@ -177,10 +184,13 @@ impl SaveStore {
         open: &dyn Fn(&Path) -> io::Result<Arc<dyn Fs>>,
     ) -> Result<CopiesRemoved, SaveError> {
         let mut out = CopiesRemoved::default();
-        for (path, record) in self.records()? {
+        for (path, mut record) in self.records()? {
             if record.set != *set || record.slot != *slot || only.is_some_and(|id| *id != record.snapshot) {
                 continue;
             }
+            // Half a copy is none: a crash in the middle leaves the rest to the next start.
+            record.is_done = false;
+            self.write_record(&path, &record)?;
             let CopiesRemoved { removed, left } = self.discard(&path, &record, open)?;
             out.removed += removed;
             out.left.extend(left);
@@ -193,7 +203,14 @@ impl SaveStore {
     /// # Errors
     /// When the records cannot be listed or read; the disk's.
     pub fn recover_conflict_copies(&self, open: &dyn Fn(&Path) -> io::Result<Arc<dyn Fs>>) -> Result<(), SaveError> {
-        for (path, record) in self.records()?.into_iter().filter(|(_, record)| !record.is_done) {
+        let undone: Vec<_> = self.records()?.into_iter().filter(|(_, record)| !record.is_done).collect();
+        if !undone.is_empty() {
+            // What a killed process left is seen, and perhaps not durable: a power cut must not bring back a record that
+            // calls done what is half removed.
+            let folder = FsPath::root().child(COPIES);
+            self.inner.fs.sync_dir(&folder).map_err(|e| self.inner.failed_sync(&folder, e))?;
+        }
+        for (path, record) in undone {
             self.discard(&path, &record, open)?;
         }
         Ok(())
