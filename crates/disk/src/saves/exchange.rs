@@ -3,7 +3,7 @@
 //! An archive from outside is believed nothing: its names pass the rules of every path from outside, links and doubtful
 //! entries refuse it as a whole, and entries and bytes are counted as they come out.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -79,8 +79,12 @@ impl SaveStore {
         let written = (|| {
             let file = fs.open_write(&scratch, OpenMode::Either).map_err(io("making"))?;
             file.set_len(0).map_err(io("writing"))?;
-            let sink = Sink { file: &*file, at: Cell::new(0), end: Cell::new(0) };
-            self.pack(&entries, &sink, &io)?;
+            let sink = Sink { file: &*file, at: Cell::new(0), end: Cell::new(0), failed: RefCell::new(None) };
+            let packed = self.pack(&entries, &sink, &io);
+            if let Some(e) = sink.failed.take() {
+                return Err(io("writing")(e));
+            }
+            packed?;
             file.sync().map_err(io("syncing"))?;
             fs.rename(&scratch, &to).map_err(io("naming"))?;
             fs.sync_dir(&FsPath::root()).map_err(io("syncing"))
@@ -107,6 +111,9 @@ impl SaveStore {
             zip.start_file(entry.path.as_str(), options).map_err(failed)?;
             for object in entry.objects() {
                 zip.write_all(&self.read_object(&object)?).map_err(io("writing"))?;
+            }
+            if sink.failed.borrow().is_some() {
+                break;
             }
         }
         zip.finish().map_err(failed)?;
@@ -269,16 +276,21 @@ fn ms_of(time: DateTime) -> Option<i64> {
     Some((days * 86_400 + seconds) * 1000)
 }
 
-/// A file to write as the zip crate writes it.
+/// A file to write as the zip crate writes it. That crate panics when it is told of a write that failed and then ends the
+/// archive, so the first failure is kept here and nothing is written from then on.
 struct Sink<'a> {
     file: &'a dyn FsFile,
     at: Cell<u64>,
     end: Cell<u64>,
+    failed: RefCell<Option<io::Error>>,
 }
 
 impl Write for &Sink<'_> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        write_all_at(self.file, buf, self.at.get())?;
+        let mut failed = self.failed.borrow_mut();
+        if failed.is_none() {
+            *failed = write_all_at(self.file, buf, self.at.get()).err();
+        }
         self.at.set(self.at.get() + buf.len() as u64);
         self.end.set(self.end.get().max(self.at.get()));
         Ok(buf.len())
