@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 export BONFIRE_CRASH=full
 for layer in "$@"; do
     case $layer in
-    A) cargo test -p bonfire-testkit --test crash_games_folder -- --nocapture ;;
+    A) cargo test -p bonfire-testkit --test crash_games_folder --test crash_saves -- --nocapture ;;
     B) cargo build -p bonfire-cli && cargo test -p bonfire-tests --test crash_syscalls -- --nocapture ;;
     C) cargo build -p bonfire-cli && cargo test -p bonfire-tests --test crash_power -- --nocapture ;;
     *) sed -n '2,8p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2 ;;

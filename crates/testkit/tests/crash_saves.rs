@@ -1,4 +1,5 @@
-//! Crash layer A for saves: the store, captures and applies over a disk that loses, reorders and tears what was not synced.
+//! Crash layer A for saves: the store, captures, applies and whole operations over a disk that loses, reorders and tears
+//! what was not synced.
 //!
 //! `BONFIRE_CRASH=full` explores more and longer; `BONFIRE_SEED` moves the samples. Either way one line of JSON says how
 //! much was tried and what was found.
@@ -22,10 +23,10 @@ fn effort() -> Effort {
     Effort { enumerate_to: 32, samples: 8, nested: 2, kill_every: 2, fail_every: 5, seed, stop_early: false }
 }
 
-#[test]
-fn every_crash_state_of_every_change_to_saves_recovers() {
+/// Explores those scenarios that are whole operations, or the others, and says what was tried.
+fn explored(are_whole_operations: bool) -> Report {
     let mut total = Report::default();
-    for scenario in SCENARIOS {
+    for scenario in SCENARIOS.iter().filter(|s| s.is_whole_operation() == are_whole_operations) {
         let start = std::time::Instant::now();
         let (report, _) = explore(scenario, None, &effort());
         println!("{:24} {:6.2?} {}", scenario.name, start.elapsed(), serde_json::to_string(&report).unwrap());
@@ -37,7 +38,19 @@ fn every_crash_state_of_every_change_to_saves_recovers() {
         serde_json::to_string(&total).unwrap()
     );
     assert_eq!(total.violations, 0, "{:#?}", total.first);
+    total
+}
+
+#[test]
+fn every_crash_state_of_every_change_to_saves_recovers() {
+    let total = explored(false);
     assert!(total.points > 300 && total.states > 1_000 && total.nested > 300 && total.kills > 50 && total.errors > 500);
+}
+
+#[test]
+fn every_crash_state_of_copies_resolving_rolling_back_pruning_and_archives_recovers_and_can_be_gone_on_from() {
+    let total = explored(true);
+    assert!(total.points > 200 && total.states > 1_000 && total.nested > 300 && total.kills > 50 && total.errors > 500);
 }
 
 #[test]

@@ -4,13 +4,17 @@
 //! platter is tried. Scenarios drive the product's own code; bugs are planted in front of the disk.
 
 mod beneath;
+mod bug;
 mod explore;
+mod intruder;
+mod judge;
+mod operations;
 mod sabotage;
 mod scenario;
 
 pub use beneath::Beneath;
+pub use bug::Bug;
 pub use explore::explore;
-pub use sabotage::Bug;
 pub use scenario::{SCENARIOS, Scenario};
 
 /// Something that was begun or promised about a save, and holds for every crash after it.
@@ -26,6 +30,14 @@ pub enum Promise {
     ApplyStarted(u8),
     /// They are this version for good.
     Applied(u8),
+    /// Copies of the other side of a conflict are there for good.
+    Copied,
+    /// They were asked to go.
+    CopyRemovalStarted,
+    /// They are gone for good.
+    CopyRemoved,
+    /// An archive is there for good.
+    Exported,
     /// The user began to write to a live file.
     PlayStarted,
     /// What the user wrote is on the disk for good.

@@ -1,7 +1,7 @@
 //! The explorer of saves: every moment, every way a crash can leave it, a start on each, crashes within that start, and
 //! errors at every operation; after each, what must be true.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,15 +9,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bonfire_disk::fs::Fs;
 use bonfire_disk::saves::Outcome;
 
-use super::Promise;
-use super::sabotage::{Bug, Intruder, Sabotage};
-use super::scenario::{
-    DATA, Intrusion, LIVE, PLAYED_AT, PLAYED_ON, Scenario, Stage, VERSIONS, World, play_on, text, version,
-};
+use super::bug::Bug;
+use super::intruder::Intruder;
+use super::judge::{self, Judge};
+use super::sabotage::Sabotage;
+use super::scenario::{Intrusion, Scenario, Stage, World, play_on, text};
 use crate::model_disk::explore::{Choice, Effort, Report};
 use crate::model_disk::fs::{Failure, ModelFs, Moment};
 use crate::model_disk::scenario::Ack;
-use crate::model_disk::state::{Disk, Image, Node};
+use crate::model_disk::state::Disk;
 
 /// Explores a scenario, with a planted bug or without. Returns how often the bug did harm, too.
 #[must_use]
@@ -62,6 +62,16 @@ impl Explorer {
         }
     }
 
+    /// The product over a disk, with the planted bug in front of it.
+    fn open(&self, top: Arc<dyn Fs>) -> Result<World, String> {
+        let world = World::open(top).map_err(|e| format!("the store does not open: {}", text(e)))?;
+        Ok(if self.bug == Some(Bug::LeaseDroppedEarly) { world.without_leases(self.fired.clone()) } else { world })
+    }
+
+    fn judge(&self, fs: &ModelFs, acks: &[Ack], intruded: bool) -> Result<(), String> {
+        Judge { stage: &self.stage, acks, intruded }.judge(fs)
+    }
+
     fn fail(&mut self, at: &str, what: &str) {
         self.report.violation(self.scenario.name, at, what);
         self.stop |= self.effort.stop_early;
@@ -73,7 +83,7 @@ impl Explorer {
             Intrusion::WhileStaging => Arc::new(Intruder::new(self.top(fs), fs.clone())),
             _ => self.top(fs),
         };
-        let world = World::open(top).map_err(text)?;
+        let world = self.open(top)?;
         let done = (self.scenario.play)(&world, fs);
         if self.scenario.intrusion != Intrusion::WhileStaging {
             return done;
@@ -150,8 +160,9 @@ impl Explorer {
         self.report.errors += 1;
         let (disk, acks) = (fs.disk(), fs.acks());
         // What failed and is not left for recovery changed nothing.
+        let judge = Judge { stage: &self.stage, acks: &acks, intruded: false };
         if played.as_ref().is_err_and(|e| !e.contains("finished at the next start"))
-            && let Err(what) = self.live(disk.seen(), &acks, false, true)
+            && let Err(what) = judge.live(disk.seen(), !judge.has_applied())
         {
             self.fail(&place, &format!("refused with {played:?}, and {what}"));
         }
@@ -216,11 +227,33 @@ impl Explorer {
         self.start(&lost)
             .and_then(|()| self.judge(&lost, acks, intruded))
             .map_err(|e| format!("after another cut, {e}"))?;
-        self.put_again(fs)
+        self.put_again(fs)?;
+        if !self.scenario.again {
+            return Ok(());
+        }
+        self.sweep_after(fs, acks).map_err(|e| format!("after a sweep, {e}"))?;
+        self.play_again(fs, acks).map_err(|e| format!("done again, {e}"))
+    }
+
+    /// After the sweep of a start nothing is left that no snapshot needs, and all that one needs.
+    fn sweep_after(&self, fs: &ModelFs, acks: &[Ack]) -> Result<(), String> {
+        let fs = ModelFs::over(fs.disk(), false);
+        self.open(self.top(&fs))?.sweep()?;
+        self.judge(&fs, acks, false)?;
+        judge::no_orphans(&fs)
+    }
+
+    /// Asked for once more, it comes to its end, and to the same one.
+    fn play_again(&self, fs: &ModelFs, acks: &[Ack]) -> Result<(), String> {
+        let fs = ModelFs::over(fs.disk(), false);
+        acks.iter().for_each(|ack| fs.ack(*ack));
+        (self.scenario.play)(&self.open(self.top(&fs))?, &fs)?;
+        self.judge(&fs, &fs.acks(), false)?;
+        judge::no_leftovers(&fs)
     }
 
     fn start(&self, fs: &ModelFs) -> Result<(), String> {
-        let world = World::open(self.top(fs)).map_err(|e| format!("the store does not open: {}", text(e)))?;
+        let world = self.open(self.top(fs))?;
         for found in world.recover().map_err(|e| format!("recovery failed: {}", text(e)))? {
             if let Outcome::Waiting(e) = found.outcome {
                 return Err(format!("recovery gave up: {}", text(e)));
@@ -232,106 +265,9 @@ impl Explorer {
     /// What lies there can be put, and is whole then: nothing torn passes for an object.
     fn put_again(&self, fs: &ModelFs) -> Result<(), String> {
         let fs = ModelFs::over(fs.disk(), false);
-        let world = World::open(self.top(&fs)).map_err(text)?;
+        let world = self.open(self.top(&fs))?;
         let id = world.put(9)?;
         let report = world.store.verify(&id, &|| true).map_err(text)?;
         if report.bad.is_empty() { Ok(()) } else { Err(format!("put anew and not whole: {:?}", report.bad)) }
     }
-
-    /// What must be true after a start.
-    fn judge(&self, fs: &ModelFs, acks: &[Ack], intruded: bool) -> Result<(), String> {
-        let image = fs.disk().seen().clone();
-        // Not through the bug, and on a disk of its own, since opening tidies up: this is what lies there.
-        let world = World::open(Arc::new(ModelFs::over(fs.disk(), false))).map_err(text)?;
-        self.snapshots(&world, acks)?;
-        self.live(&image, acks, intruded, false)?;
-        for (path, content) in &self.stage.user {
-            if image.file(path) != Some(content) {
-                return Err(format!("{path} is the user's and not what it was"));
-            }
-        }
-        no_scratch(&image)
-    }
-
-    fn snapshots(&self, world: &World, acks: &[Ack]) -> Result<(), String> {
-        let has = |p: Promise| acks.contains(&Ack::Save(p));
-        let mut listed = BTreeSet::new();
-        for id in world.store.snapshot_ids().map_err(text)? {
-            let snapshot = world.store.snapshot(&id).map_err(|e| format!("a listed snapshot is bad: {}", text(e)))?;
-            let bad = world.store.verify(&id, &|| true).map_err(|e| format!("a listed snapshot: {}", text(e)))?.bad;
-            if let Some(bad) = bad.first() {
-                return Err(format!("a listed snapshot lacks {}: {}", bad.path, bad.why));
-            }
-            let number = u8::try_from(snapshot.created_at).unwrap_or(u8::MAX);
-            let entries = world.store.entries(&snapshot).map_err(text)?;
-            let found: BTreeMap<&str, _> =
-                entries.iter().map(|e| (&e.path.as_str()["save/".len()..], e.blake3)).collect();
-            let wanted = version(if number == 5 { 1 } else { number });
-            let same =
-                |(path, bytes): (&&str, &&[u8])| found.get(*path).map(|d| d.0) == Some(*blake3::hash(bytes).as_bytes());
-            if found.len() != wanted.len() || !wanted.iter().all(same) {
-                return Err(format!("the snapshot of version {number} is none of it: {:?}", found.keys()));
-            }
-            listed.insert(number);
-        }
-        for number in VERSIONS.into_iter().chain([5]) {
-            let was = self.stage.listed.contains(&number) && !has(Promise::RemovalStarted(number));
-            if (was || has(Promise::Put(number))) && !listed.contains(&number) {
-                return Err(format!("the snapshot of version {number} is gone"));
-            }
-            if has(Promise::Removed(number)) && listed.contains(&number) {
-                return Err(format!("the snapshot of version {number} came back"));
-            }
-        }
-        Ok(())
-    }
-
-    /// The live files are one version, or that with what the player wrote since. `untouched` says that it is the old one.
-    fn live(&self, image: &Image, acks: &[Ack], intruded: bool, untouched: bool) -> Result<(), String> {
-        let has = |p: Promise| acks.contains(&Ack::Save(p));
-        let mut tree: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-        for path in
-            image.files_beneath(LIVE).into_iter().filter(|p| !p.ends_with(".log") && !p.starts_with(".bonfire."))
-        {
-            let bytes = image.file(&format!("{LIVE}/{path}")).map(crate::model_disk::content::Content::to_vec);
-            tree.insert(path, bytes.unwrap_or_default());
-        }
-        let (played, playing) = (intruded || has(Promise::Played), has(Promise::PlayStarted));
-        if played && tree.get(PLAYED_AT).map(Vec::as_slice) != Some(PLAYED_ON) {
-            return Err(format!("what the player did is gone: {:?}", tree.get(PLAYED_AT)));
-        }
-        let is = |number: u8| {
-            let wanted = version(number);
-            let mut rest = tree.clone();
-            let mut wanted: BTreeMap<String, Vec<u8>> =
-                wanted.into_iter().map(|(p, b)| (p.to_owned(), b.to_vec())).collect();
-            if played || playing {
-                rest.remove(PLAYED_AT);
-                wanted.remove(PLAYED_AT);
-            }
-            rest == wanted
-        };
-        let target = VERSIONS.into_iter().find(|n| has(Promise::ApplyStarted(*n)));
-        let done = VERSIONS.into_iter().any(|n| has(Promise::Applied(n)));
-        let new = !untouched && target.is_some_and(&is);
-        if (is(self.stage.live) && !done) || new {
-            return Ok(());
-        }
-        let files: Vec<_> = tree.iter().map(|(p, b)| format!("{p}={}", String::from_utf8_lossy(b))).collect();
-        Err(format!("live files are neither version: {files:?}"))
-    }
-}
-
-fn no_scratch(image: &Image) -> Result<(), String> {
-    let data = image.files_beneath(DATA);
-    let scratch = |p: &&String| p.starts_with("objects/.new/") || p.ends_with(".tmp") || p.starts_with("applying/");
-    if let Some(path) = data.iter().find(scratch) {
-        return Err(format!("scratch is left: {path}"));
-    }
-    if let Some(Node::Dir(names)) = image.node(LIVE)
-        && let Some(name) = names.keys().find(|n| n.starts_with(".bonfire."))
-    {
-        return Err(format!("scratch is left: {name}"));
-    }
-    Ok(())
 }

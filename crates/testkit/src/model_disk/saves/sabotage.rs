@@ -1,115 +1,17 @@
-//! Bugs planted in front of the model disk, each of a kind that code for saves has had, and the player who writes at a bad
-//! moment.
+//! Bugs planted in front of the model disk.
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bonfire_disk::fs::{Entry, Fs, FsFile, FsPath, Meta, OpenMode, read_full_at, write_all_at};
 
-use super::Promise;
-use super::scenario::play_on;
-use crate::model_disk::fs::ModelFs;
-use crate::model_disk::scenario::Ack;
-
-/// A planted bug.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bug {
-    /// Objects get their names before their bytes are durable.
-    ObjectsNotSynced,
-    /// The names of objects are not made durable.
-    ShardFoldersNotSynced,
-    /// The folders that hold the names are not.
-    ShardNamesNotSynced,
-    /// A snapshot is durable before its objects are.
-    SnapshotBeforeObjects,
-    /// Objects are written under their names.
-    ObjectsInPlace,
-    /// A snapshot gets its name before its bytes are durable.
-    SnapshotNotSynced,
-    /// The name of a snapshot, or its removal, is not made durable.
-    SnapshotFolderNotSynced,
-    /// A snapshot is written under its name.
-    SnapshotInPlace,
-    /// Staged files are not made durable.
-    StagedNotSynced,
-    /// There is no journal.
-    NoJournal,
-    /// The journal's bytes are not made durable.
-    JournalNotSynced,
-    /// The journal's name, or its removal, is not made durable.
-    JournalFolderNotSynced,
-    /// The journal is gone before the last file is in place.
-    JournalClearedEarly,
-    /// The live folders are not made durable before the journal goes.
-    LiveFoldersNotSynced,
-    /// Live files are written in place.
-    LiveInPlace,
-    /// Live files are not looked at again before they are replaced.
-    AppliedWithoutLooking,
-    /// A sweep does not look at what was put since it marked.
-    SweptWithoutSecondLook,
-    /// Scratch of a killed process is not swept.
-    ScratchNotSwept,
-    /// A folder that cannot be listed counts as empty.
-    ListErrorSwallowed,
-    /// A sync that failed is taken as done.
-    FailedSyncIgnored,
-}
-
-impl Bug {
-    /// All of them.
-    pub const ALL: [Self; 20] = [
-        Self::ObjectsNotSynced,
-        Self::ShardFoldersNotSynced,
-        Self::ShardNamesNotSynced,
-        Self::SnapshotBeforeObjects,
-        Self::ObjectsInPlace,
-        Self::SnapshotNotSynced,
-        Self::SnapshotFolderNotSynced,
-        Self::SnapshotInPlace,
-        Self::StagedNotSynced,
-        Self::NoJournal,
-        Self::JournalNotSynced,
-        Self::JournalFolderNotSynced,
-        Self::JournalClearedEarly,
-        Self::LiveFoldersNotSynced,
-        Self::LiveInPlace,
-        Self::AppliedWithoutLooking,
-        Self::SweptWithoutSecondLook,
-        Self::ScratchNotSwept,
-        Self::ListErrorSwallowed,
-        Self::FailedSyncIgnored,
-    ];
-
-    /// The scenario in which it is likely to show first, to save time: all are tried when it does not.
-    #[must_use]
-    pub fn shows_in(self) -> &'static str {
-        match self {
-            Self::StagedNotSynced
-            | Self::NoJournal
-            | Self::JournalNotSynced
-            | Self::JournalClearedEarly
-            | Self::LiveFoldersNotSynced
-            | Self::LiveInPlace => "apply",
-            Self::JournalFolderNotSynced => "apply_then_play",
-            Self::AppliedWithoutLooking => "apply_while_playing",
-            Self::SweptWithoutSecondLook => "prune_while_putting",
-            _ => "put",
-        }
-    }
-
-    /// Whether it shows only when the disk reports errors.
-    #[must_use]
-    pub fn needs_errors(self) -> bool {
-        matches!(self, Self::ListErrorSwallowed | Self::FailedSyncIgnored)
-    }
-}
+use super::bug::Bug;
 
 /// What a path is to the saves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+pub(super) enum Place {
     ObjectScratch,
     Object,
     Shard,
@@ -122,10 +24,15 @@ enum Place {
     Journals,
     Staged,
     Live,
+    CopyScratch,
+    Copy,
+    CopyRecords,
+    ExportScratch,
+    Export,
     Other,
 }
 
-fn place(path: &FsPath) -> Place {
+pub(super) fn place(path: &FsPath) -> Place {
     let parts: Vec<&str> = path.parts().collect();
     match parts[..] {
         ["data", "objects"] => Place::Objects,
@@ -139,6 +46,11 @@ fn place(path: &FsPath) -> Place {
         ["data", "applying"] => Place::Journals,
         ["data", "applying", name] if name.ends_with(".tmp") => Place::JournalScratch,
         ["data", "applying", _] => Place::Journal,
+        ["data", "copies"] => Place::CopyRecords,
+        ["live", name, ..] | [name, ..] if name.starts_with(".bonfire.copy-") => Place::CopyScratch,
+        ["live", name, ..] | [name, ..] if name.contains(".conflict-") => Place::Copy,
+        ["elsewhere", name] if name.starts_with(".bonfire.") => Place::ExportScratch,
+        ["elsewhere", name] if name.ends_with(".zip") => Place::Export,
         ["live", name, ..] if name.starts_with(".bonfire.") => Place::Staged,
         ["live", ..] => Place::Live,
         _ => Place::Other,
@@ -165,6 +77,8 @@ struct Memory {
     late_folders: Vec<FsPath>,
     stats: BTreeMap<FsPath, Option<Meta>>,
     snapshots: Option<Vec<Entry>>,
+    /// A snapshot was removed since the process began.
+    has_removed: bool,
 }
 
 impl Sabotage {
@@ -201,13 +115,29 @@ impl Sabotage {
     }
 
     fn drop_journal(&self) -> io::Result<()> {
-        let folder = FsPath::root().child("data").child("applying");
-        for entry in self.inner.list(&folder)? {
+        self.drop_files(&FsPath::root().child("data").child("applying"))
+    }
+
+    fn drop_files(&self, folder: &FsPath) -> io::Result<()> {
+        for entry in self.inner.list(folder)? {
             if let bonfire_disk::fs::EntryName::Utf8(name) = entry.name {
                 self.inner.remove_file(&folder.child(&name))?;
             }
         }
-        self.inner.sync_dir(&folder)
+        self.inner.sync_dir(folder)
+    }
+
+    fn drop_copies(&self) -> io::Result<()> {
+        let copy = FsPath::root().child(super::scenario::COPY);
+        for entry in self.inner.list(&copy).unwrap_or_default() {
+            if let bonfire_disk::fs::EntryName::Utf8(name) = entry.name
+                && entry.kind == bonfire_disk::fs::Kind::File
+            {
+                self.inner.remove_file(&copy.child(&name))?;
+                self.fire();
+            }
+        }
+        Ok(())
     }
 }
 
@@ -257,6 +187,10 @@ impl Fs for Sabotage {
                 memory.snapshots = Some(listed.clone());
             }
         }
+        if self.is(Bug::SweptWithPartOfTheList) && place(dir) == Place::Snapshots && self.memory().has_removed {
+            self.fire();
+            return Ok(listed.into_iter().skip(1).collect());
+        }
         Ok(listed)
     }
 
@@ -277,12 +211,16 @@ impl Fs for Sabotage {
             Place::Object => self.is(Bug::ObjectsInPlace),
             Place::Snapshot => self.is(Bug::SnapshotInPlace),
             Place::Live => self.is(Bug::LiveInPlace),
+            Place::Export => self.is(Bug::ExportInPlace),
             Place::Journal if self.is(Bug::NoJournal) => {
                 self.fire();
                 return self.inner.remove_file(from);
             }
             _ => false,
         };
+        if self.is(Bug::CopyRemovedBeforeChoice) && place(to) == Place::Snapshot {
+            self.drop_copies()?;
+        }
         if self.is(Bug::JournalClearedEarly) && place(to) == Place::Live {
             self.fire();
             self.drop_journal()?;
@@ -295,6 +233,18 @@ impl Fs for Sabotage {
     }
 
     fn remove_file(&self, path: &FsPath) -> io::Result<()> {
+        match place(path) {
+            Place::Snapshot => self.memory().has_removed = true,
+            Place::Object if self.is(Bug::ObjectsNeverRemoved) => {
+                self.fire();
+                return Ok(());
+            }
+            Place::Copy if self.is(Bug::CopyRecordRemovedFirst) => {
+                self.fire();
+                self.drop_files(&FsPath::root().child("data").child("copies"))?;
+            }
+            _ => {}
+        }
         self.inner.remove_file(path)
     }
 
@@ -315,6 +265,9 @@ impl Fs for Sabotage {
             Bug::SnapshotFolderNotSynced => at == Place::Snapshots,
             Bug::JournalFolderNotSynced => at == Place::Journals,
             Bug::LiveFoldersNotSynced => at == Place::Live || is_top,
+            Bug::CopyNameNotSynced => path.is_root(),
+            Bug::CopyRecordNotSynced => at == Place::CopyRecords,
+            Bug::ObjectsBeforeRemoval => at == Place::Snapshots && self.memory().has_removed,
             _ => false,
         };
         if skip {
@@ -387,6 +340,8 @@ impl FsFile for SabotagedFile {
             Bug::SnapshotNotSynced => at == Place::SnapshotScratch,
             Bug::StagedNotSynced => at == Place::Staged,
             Bug::JournalNotSynced => at == Place::JournalScratch,
+            Bug::CopyNotSynced => at == Place::CopyScratch,
+            Bug::ExportNotSynced => at == Place::ExportScratch,
             _ => false,
         };
         if skip {
@@ -417,74 +372,5 @@ impl FsFile for SabotagedFile {
 
     fn set_mtime(&self, ms: i64) -> io::Result<()> {
         self.file.set_mtime(ms)
-    }
-}
-
-/// The player, who writes to a live file as soon as new content is being staged.
-#[derive(Debug)]
-pub(super) struct Intruder {
-    inner: Arc<dyn Fs>,
-    disk: ModelFs,
-    done: AtomicBool,
-}
-
-impl Intruder {
-    pub(super) fn new(inner: Arc<dyn Fs>, disk: ModelFs) -> Self {
-        Self { inner, disk, done: AtomicBool::new(false) }
-    }
-}
-
-impl Fs for Intruder {
-    fn stat(&self, path: &FsPath) -> io::Result<Option<Meta>> {
-        self.inner.stat(path)
-    }
-
-    fn list(&self, dir: &FsPath) -> io::Result<Vec<Entry>> {
-        self.inner.list(dir)
-    }
-
-    fn create_dir(&self, path: &FsPath) -> io::Result<()> {
-        self.inner.create_dir(path)
-    }
-
-    fn open_read(&self, path: &FsPath) -> io::Result<Box<dyn FsFile>> {
-        self.inner.open_read(path)
-    }
-
-    fn open_write(&self, path: &FsPath, mode: OpenMode) -> io::Result<Box<dyn FsFile>> {
-        if place(path) == Place::Staged && !self.done.swap(true, Ordering::Relaxed) {
-            self.disk.ack(Ack::Save(Promise::PlayStarted));
-            play_on(&self.disk)?;
-            self.disk.ack(Ack::Save(Promise::Played));
-        }
-        self.inner.open_write(path, mode)
-    }
-
-    fn rename(&self, from: &FsPath, to: &FsPath) -> io::Result<()> {
-        self.inner.rename(from, to)
-    }
-
-    fn remove_file(&self, path: &FsPath) -> io::Result<()> {
-        self.inner.remove_file(path)
-    }
-
-    fn remove_dir(&self, path: &FsPath) -> io::Result<()> {
-        self.inner.remove_dir(path)
-    }
-
-    fn names_may_change(&self, dir: &FsPath) -> io::Result<()> {
-        self.inner.names_may_change(dir)
-    }
-
-    fn sync_dir(&self, path: &FsPath) -> io::Result<()> {
-        self.inner.sync_dir(path)
-    }
-
-    fn sync_everything(&self, path: &FsPath) -> io::Result<bool> {
-        self.inner.sync_everything(path)
-    }
-
-    fn free_space(&self) -> io::Result<u64> {
-        self.inner.free_space()
     }
 }

@@ -1,18 +1,22 @@
-//! What is explored of saves: stages, and the drive through the product's own code.
+//! What is explored of saves: stages, and the drive through the product's own code, piece by piece. Whole operations are
+//! `operations.rs`'s.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bonfire_disk::fs::{Fs, FsPath, OpenMode, write_all_at};
 use bonfire_disk::saves::{
-    Apply, Capture, Captured, Extent, Lineage, Listing, Recovered, RootLabel, SaveError, SaveRoot, SaveSet, SaveStore,
+    Apply, Capture, Captured, CopyPlace, Extent, Lineage, Listing, Recovered, RootLabel, SaveError, SaveRoot, SaveSet,
+    SaveStore, SweepReport,
 };
 use bonfire_proto::{GameId, Hlc, PeerId, PlayerId, SlotName, SnapshotId, SnapshotKind};
 
 use super::Promise;
 use super::beneath::Beneath;
+use super::operations;
 use crate::model_disk::content::Content;
 use crate::model_disk::fs::ModelFs;
 use crate::model_disk::scenario::Ack;
@@ -20,6 +24,14 @@ use crate::model_disk::state::Disk;
 
 pub(super) const DATA: &str = "data";
 pub(super) const LIVE: &str = "live";
+/// Where the copy of the whole folder goes, and within the live folder that of one file: as for a root that is one file.
+pub(super) const COPY: &str = "live.conflict-deck";
+pub(super) const COPY_OF_ONE: &str = "changed.conflict-deck";
+/// The version that copies are of.
+pub(super) const COPIED: u8 = 2;
+/// A folder of the user's: an archive that somebody handed on, and where one is written.
+pub(super) const ARCHIVE: &str = "elsewhere/handed.zip";
+pub(super) const EXPORTED: &str = "elsewhere/out.zip";
 /// A wall clock at which every file of the model was written long ago.
 const LATER: i64 = 1_000_000;
 
@@ -50,7 +62,17 @@ pub(super) fn version(number: u8) -> Version {
     files.iter().copied().collect()
 }
 
-pub(super) const VERSIONS: [u8; 5] = [0, 1, 2, 3, 4];
+/// Which version's content a snapshot has: from 10 on, operations make it of what is there.
+pub(super) fn content_of(number: u8) -> u8 {
+    match number {
+        5 => 1,
+        10.. => number - 10,
+        other => other,
+    }
+}
+
+/// Numbers that snapshots have.
+pub(super) const NUMBERS: [u8; 10] = [0, 1, 2, 3, 4, 5, 11, 12, 13, 14];
 
 /// What the user writes to a live file while nobody of ours looks.
 pub(super) const PLAYED_ON: &[u8] = b"what the player did since";
@@ -64,8 +86,12 @@ pub(super) struct Stage {
     pub(super) live: u8,
     /// Which snapshots are listed, by version.
     pub(super) listed: Vec<u8>,
+    /// Whether the copy of the other side lies there.
+    pub(super) copied: bool,
     /// Files of the user's that are none of the save's.
     pub(super) user: Vec<(String, Content)>,
+    /// What an archive is to hold that is written.
+    pub(super) archive: Option<Content>,
 }
 
 /// The product over a disk: the store, and the root of the save set.
@@ -73,6 +99,9 @@ pub(super) struct Stage {
 pub(super) struct World {
     pub(super) store: SaveStore,
     pub(super) roots: [SaveRoot; 1],
+    top: Arc<dyn Fs>,
+    /// A planted bug: what was captured is not held; counts how often.
+    drops_leases: Option<Arc<AtomicU64>>,
 }
 
 impl World {
@@ -82,50 +111,109 @@ impl World {
         let root = SaveRoot {
             label: RootLabel::new("save").expect("BUG: a legal label"),
             folder: PathBuf::from("/live"),
-            fs: Arc::new(Beneath::new(top, LIVE)),
+            fs: Arc::new(Beneath::new(top.clone(), LIVE)),
             include: Vec::new(),
             ignore: vec!["*.log".parse().expect("BUG: a legal pattern")],
             extent: Extent::default(),
         };
-        Ok(Self { store, roots: [root] })
+        Ok(Self { store, roots: [root], top, drops_leases: None })
+    }
+
+    /// The same with a bug: nothing holds what was captured.
+    pub(super) fn without_leases(self, fired: Arc<AtomicU64>) -> Self {
+        Self { drops_leases: Some(fired), ..self }
+    }
+
+    /// Opens a folder as journals and records name it.
+    pub(super) fn folder(&self, at: &Path) -> io::Result<Arc<dyn Fs>> {
+        if at == Path::new("/") { Ok(self.top.clone()) } else { Ok(self.roots[0].fs.clone()) }
+    }
+
+    /// The folder of the user's.
+    pub(super) fn elsewhere(&self) -> Beneath {
+        Beneath::new(self.top.clone(), "elsewhere")
+    }
+
+    /// Where copies of the other side go: beside the folder, and beside one file in it.
+    pub(super) fn copy_places(&self) -> [CopyPlace; 2] {
+        let place = |beside: &str, fs: Arc<dyn Fs>, name: &str, is_file| {
+            let label = self.roots[0].label.clone();
+            let (beside, name) = (PathBuf::from(beside), name.to_owned());
+            CopyPlace { label, beside, fs, snapshot_name: name.clone(), name, is_file }
+        };
+        let one = self.roots[0].fs.clone();
+        [place("/", self.top.clone(), LIVE, false), place("/live", one, PLAYED_AT, true)]
     }
 
     /// What a start does before anything else.
     pub(super) fn recover(&self) -> Result<Vec<Recovered>, SaveError> {
-        let open = |_: &Path| -> io::Result<Arc<dyn Fs>> { Ok(self.roots[0].fs.clone()) };
-        self.store.recover_applies(&open, LATER)
+        let open = |at: &Path| self.folder(at);
+        let recovered = self.store.recover_applies(&open, LATER)?;
+        self.store.recover_conflict_copies(&open)?;
+        Ok(recovered)
+    }
+
+    /// Removes what nothing needs.
+    pub(super) fn sweep(&self) -> Result<SweepReport, String> {
+        self.store.mark().and_then(|marked| self.store.sweep(marked)).map_err(text)
+    }
+
+    /// What was captured, or with the bug what nothing holds.
+    fn held(&self, mut captured: Captured) -> Captured {
+        if let Some(fired) = &self.drops_leases {
+            fired.fetch_add(1, Ordering::Relaxed);
+            captured.lease = self.store.lease();
+        }
+        captured
     }
 
     pub(super) fn capture(&self) -> Result<Captured, String> {
         match self.store.capture(&self.roots, &Listing::new(), LATER).map_err(text)? {
-            Capture::Whole(captured) => Ok(*captured),
+            Capture::Whole(captured) => Ok(self.held(*captured)),
             Capture::Changing { path } => Err(format!("{path} changes")),
         }
     }
 
+    /// What the archive holds that somebody handed on.
+    pub(super) fn import(&self) -> Result<Captured, String> {
+        let file = self.top.open_read(&FsPath::root().child(ARCHIVE)).map_err(|e| e.to_string())?;
+        self.store.import(&*file, None, LATER).map(|captured| self.held(captured)).map_err(text)
+    }
+
     pub(super) fn put(&self, number: u8) -> Result<SnapshotId, String> {
-        let captured = self.capture()?;
+        self.put_captured(&self.capture()?, number)
+    }
+
+    pub(super) fn put_captured(&self, captured: &Captured, number: u8) -> Result<SnapshotId, String> {
         let bytes = captured.snapshot(lineage(number)).to_bytes().map_err(|e| e.to_string())?;
         self.store.put_snapshot(&bytes).map_err(text)
     }
 
     /// The listed snapshot of a version: its number is its time.
-    fn id(&self, number: u8) -> Result<SnapshotId, String> {
-        for id in self.store.snapshot_ids().map_err(text)? {
-            if self.store.snapshot(&id).map_err(text)?.created_at == u64::from(number) {
-                return Ok(id);
-            }
-        }
-        Err(format!("no snapshot of version {number}"))
+    pub(super) fn id(&self, number: u8) -> Result<SnapshotId, String> {
+        self.find(number)?.ok_or_else(|| format!("no snapshot of version {number}"))
     }
 
-    fn apply(&self, base: Option<u8>, target: u8) -> Result<(), String> {
-        let set = SaveSet { player: player(), game_id: game() };
+    pub(super) fn find(&self, number: u8) -> Result<Option<SnapshotId>, String> {
+        for id in self.store.snapshot_ids().map_err(text)? {
+            if self.store.snapshot(&id).map_err(text)?.created_at == u64::from(number) {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
+    }
+
+    pub(super) fn apply(&self, base: Option<u8>, target: u8) -> Result<(), String> {
+        let set = set();
         let base = base.map(|b| self.id(b)).transpose()?;
         let (slot, listing, target) = (SlotName::main(), Listing::new(), self.id(target)?);
         let what = Apply { set: &set, slot: &slot, base, target, roots: &self.roots, listing: &listing, now_ms: LATER };
         self.store.apply(&what).map(|_| ()).map_err(text)
     }
+}
+
+pub(super) fn set() -> SaveSet {
+    SaveSet { player: player(), game_id: game() }
 }
 
 fn player() -> PlayerId {
@@ -136,7 +224,7 @@ fn game() -> GameId {
     GameId::new("game").expect("BUG: a legal id")
 }
 
-fn lineage(number: u8) -> Lineage {
+pub(super) fn lineage(number: u8) -> Lineage {
     let device = PeerId::from_spki_der(b"a device");
     Lineage {
         player: player(),
@@ -158,7 +246,7 @@ pub(super) fn text(e: SaveError) -> String {
 
 impl Stage {
     /// A store that lists these versions, and this one live.
-    fn new(listed: &[u8], live: u8) -> Self {
+    pub(super) fn new(listed: &[u8], live: u8) -> Self {
         let mut disk = Disk::new();
         disk.plant("data/state.db", Content::of(b"beside the store"));
         disk.plant("live/debug.log", Content::of(b"the user's"));
@@ -174,7 +262,7 @@ impl Stage {
         disk = with_live(disk, live);
         let user = ["data/state.db", "live/debug.log", "elsewhere/notes.txt"];
         let user = user.iter().filter_map(|p| Some(((*p).to_owned(), disk.seen().file(p)?.clone()))).collect();
-        Self { disk, live, listed: listed.to_vec(), user }
+        Self { disk, live, listed: listed.to_vec(), copied: false, user, archive: None }
     }
 
     /// As a killed process leaves it: all objects of the live version have their names, and nothing of that is durable.
@@ -241,11 +329,23 @@ pub struct Scenario {
     pub(super) play: fn(&World, &ModelFs) -> Result<(), String>,
     pub(super) bulk: bool,
     pub(super) intrusion: Intrusion,
+    /// Whether it can be asked for again after a crash, and then comes to its end.
+    pub(super) again: bool,
 }
 
 impl Scenario {
     const fn new(name: &'static str, stage: fn() -> Stage, play: fn(&World, &ModelFs) -> Result<(), String>) -> Self {
-        Self { name, stage, play, bulk: false, intrusion: Intrusion::Never }
+        Self { name, stage, play, bulk: false, intrusion: Intrusion::Never, again: false }
+    }
+
+    const fn again(name: &'static str, stage: fn() -> Stage, play: fn(&World, &ModelFs) -> Result<(), String>) -> Self {
+        Self { again: true, ..Self::new(name, stage, play) }
+    }
+
+    /// Whether it is a whole operation, which can be asked for again after a crash and then comes to its end.
+    #[must_use]
+    pub fn is_whole_operation(&self) -> bool {
+        self.again
     }
 
     const fn in_bulk(self) -> Self {
@@ -279,6 +379,16 @@ pub const SCENARIOS: &[Scenario] = &[
         .intruded(Intrusion::AfterCrash),
     Scenario::new("prune", || Stage::new(&[1, 2], 2), prune),
     Scenario::new("prune_while_putting", || Stage::new(&[1], 1), prune_while_putting),
+    Scenario::again("prune_twice", || Stage::new(&[1, 2, 3, 4], 3), operations::prune),
+    Scenario::again("prune_while_captured", || Stage::new(&[1, 2], 1), operations::prune_while_captured),
+    Scenario::again("copy", || Stage::new(&[1, 2, 3], 3), operations::copy),
+    Scenario::again("resolve_mine", operations::in_conflict, operations::resolve_mine),
+    Scenario::again("resolve_theirs", operations::in_conflict, operations::resolve_theirs),
+    Scenario::again("resolve_both", operations::in_conflict, operations::resolve_both),
+    Scenario::again("roll_back", || Stage::new(&[1, 2], 3), operations::roll_back),
+    Scenario::again("import", operations::with_archive, operations::import),
+    Scenario::again("import_while_pruning", operations::with_archive, operations::import_while_pruning),
+    Scenario::again("export", operations::to_be_exported, operations::export),
 ];
 
 fn put(world: &World, fs: &ModelFs, number: u8) -> Result<(), String> {
