@@ -3,10 +3,10 @@
 //! Runs before anything else touches live files. The store of snapshots decides what is whole; a snapshot file that the
 //! database knows is not read.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use bonfire_disk::saves::{Outcome, Recovered, SaveStore};
+use bonfire_disk::saves::{ConflictCopy, Outcome, Recovered, SaveStore};
 use bonfire_engine::record::{Holding, KnownNode, KnownSlot, Record, Stored};
 use bonfire_engine::saves::join::Line;
 use bonfire_engine::saves::lineage::Node;
@@ -35,8 +35,11 @@ impl Saves {
             // The journals stay, so nothing is read or changed of those saves.
             Err(error) => told(unfinished(&errors::chain(&error))),
         }
-        if let Err(error) = own.store.recover_conflict_copies(&open) {
-            told(unfinished(&errors::chain(&error)));
+        let copies = own.store.recover_conflict_copies(&open).and_then(|()| own.store.conflict_copies());
+        match copies {
+            Ok(copies) => records.extend(know_copies(&copies, stored)),
+            // What the database says of copies stays.
+            Err(error) => told(unfinished(&errors::chain(&error))),
         }
         records.extend(reconcile(&own.store, stored)?);
         if records.is_empty() {
@@ -75,6 +78,30 @@ impl Saves {
             }
         }
     }
+}
+
+/// Makes what the database says of conflict copies fit what lies there, and says what changed: a crash may have come
+/// between the two, and a copy that nobody knows of would stay for ever.
+fn know_copies(copies: &[ConflictCopy], stored: &mut Stored) -> Vec<Record> {
+    let mut lying: BTreeMap<Line, BTreeSet<SnapshotId>> = BTreeMap::new();
+    for copy in copies {
+        let key = SetKey { player: copy.set.player, game: copy.set.game_id.clone() };
+        lying.entry(key.line(&copy.slot)).or_default().insert(copy.snapshot);
+    }
+    let mut records = Vec::new();
+    for slot in &mut stored.slots {
+        let here = lying.remove(&slot.line).unwrap_or_default();
+        if slot.record.copies != here {
+            slot.record.copies = here;
+            records.push(Record::Slot(slot.clone()));
+        }
+    }
+    for (line, copies) in lying {
+        let slot = KnownSlot { line, record: SlotRecord { copies, ..SlotRecord::default() }, last_synced_at: None };
+        stored.slots.push(slot.clone());
+        records.push(Record::Slot(slot));
+    }
+    records
 }
 
 /// Makes what the database says of snapshots fit the store, and says what changed.

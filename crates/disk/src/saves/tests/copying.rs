@@ -111,3 +111,23 @@ fn a_copy_that_cannot_be_written_leaves_nothing() {
     store.recover_conflict_copies(&open).unwrap();
     assert!(store.conflict_copies().unwrap().is_empty());
 }
+
+#[test]
+fn a_copy_whose_removal_was_cut_off_is_none_until_it_is_written_anew() {
+    let place = Place::new();
+    let store = place.store();
+    place.write("a", b"theirs");
+    place.write("b", b"theirs");
+    let id = snapshot(&store, &[place.root()], 1);
+    let beside = beside(place.live.parent().unwrap(), "live", false);
+    let at = write(&store, &id, &beside);
+    let cut_off = |_: &Path| -> io::Result<Arc<dyn Fs>> { Err(io::ErrorKind::PermissionDenied.into()) };
+    store.remove_conflict_copies(&set(), &SlotName::main(), None, &cut_off).unwrap_err();
+    fs::remove_file(at[0].join("a")).unwrap();
+    assert_eq!(write(&store, &id, &beside), at);
+    assert_eq!(files(&at[0]).len(), 2, "half a copy does not pass for one");
+    store.remove_conflict_copies(&set(), &SlotName::main(), None, &cut_off).unwrap_err();
+    store.recover_conflict_copies(&open).unwrap();
+    assert!(!at[0].exists(), "a start brings the removal to its end");
+    assert!(store.conflict_copies().unwrap().is_empty());
+}

@@ -216,3 +216,24 @@ async fn a_start_learns_of_versions_that_the_database_does_not_have_and_of_those
     rig.saves.recover(&mut later, &mut Vec::new()).unwrap();
     assert_eq!(holding(&later, first), Some(Holding::Named));
 }
+
+#[tokio::test]
+async fn a_start_learns_of_conflict_copies_that_the_database_did_not_hear_of_and_of_those_that_are_gone() {
+    let rig = Rig::new();
+    rig.write("one.sav", b"one");
+    let id = rig.make_version(&[]).await;
+    let write = vec![(id, "deck".to_owned())];
+    let copied = rig.run(SaveWork::Copies { place: rig.place(), write, remove: BTreeSet::new() }).await;
+    assert!(matches!(copied, SaveInput::Copied(_, Done::Well(()))), "{copied:?}");
+    // Killed before that was noted.
+    let rig = rig.restart();
+    let known = |stored: &Stored| stored.slots.iter().map(|s| (s.line.clone(), s.record.copies.clone())).next();
+    let mut stored = Stored::default();
+    rig.saves.recover(&mut stored, &mut Vec::new()).unwrap();
+    assert_eq!(known(&stored), Some((rig.line(), BTreeSet::from([id]))));
+    let remove = BTreeSet::from([id]);
+    rig.run(SaveWork::Copies { place: rig.place(), write: Vec::new(), remove }).await;
+    let rig = rig.restart();
+    rig.saves.recover(&mut stored, &mut Vec::new()).unwrap();
+    assert_eq!(known(&stored), Some((rig.line(), BTreeSet::new())));
+}
