@@ -33,9 +33,15 @@ use crate::trust::{Scope, Standing};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asking {
     conn: ConnId,
-    state: Question,
-    shared: Question,
-    /// Questions of both kinds that failed in a row, and when they are asked again.
+    state: Asked,
+    shared: Asked,
+}
+
+/// One kind of question. What comes of one kind says nothing about the other.
+#[derive(Debug, Clone, Copy, Default)]
+struct Asked {
+    question: Question,
+    /// When it is asked again, and how often it failed in a row.
     failed: Option<(Instant, u32)>,
 }
 
@@ -45,14 +51,29 @@ const ASK_AGAIN_MAX: Duration = Duration::from_secs(300);
 /// How often a question that fails is asked over one connection: one that is refused for good must not be asked for ever.
 const ASK_TIMES: u32 = 8;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Question {
     /// Nothing is asked.
+    #[default]
     Idle,
     /// An answer is under way.
     Open,
     /// An answer is under way, and it is to be asked once more after that.
     Again,
+}
+
+impl Asked {
+    fn after_failure(self, now: Instant) -> Self {
+        let times = self.failed.map_or(0, |(_, times)| times);
+        let wait = ASK_AGAIN_MIN.saturating_mul(2u32.saturating_pow(times.min(16))).min(ASK_AGAIN_MAX);
+        Self { question: Question::Idle, failed: (times < ASK_TIMES).then_some((now + wait, times + 1)) }
+    }
+
+    /// Whether it is to be asked again by now. It says so once: the next time is up to what comes of it.
+    fn comes_due(&mut self, now: Instant) -> bool {
+        let due = self.failed.as_mut().filter(|(at, _)| *at <= now);
+        due.map(|(at, _)| *at = Instant(u64::MAX)).is_some()
+    }
 }
 
 /// What came of something that a device said.
@@ -191,7 +212,7 @@ impl Players {
         let is_device = is_device && !p.replica.registry().is_cut(life);
         p.links.remove(&who.peer);
         if is_device {
-            p.links.insert(who.peer, Asking { conn, state: Question::Idle, shared: Question::Idle, failed: None });
+            p.links.insert(who.peer, Asking { conn, state: Asked::default(), shared: Asked::default() });
             p.ask_state(player, who.peer, fx);
             p.ask_shared(player, who.peer, fx);
         }
@@ -247,13 +268,12 @@ impl Players {
         let Some(asking) = self.all.get_mut(&player).and_then(|p| p.links.get_mut(&who.peer)) else {
             return News::default();
         };
-        let question = match request {
+        let asked = match request {
             Request::StateRequest(_) => &mut asking.state,
             _ => &mut asking.shared,
         };
-        let again = std::mem::replace(question, Question::Idle) == Question::Again;
-        let mut more = again;
-        let times = asking.failed.take().map_or(0, |(_, times)| times);
+        let before = std::mem::take(asked);
+        let mut more = before.question == Question::Again;
         let news = match (request, answer.map(|a| *a)) {
             (Request::StateRequest(_), Ok(Response::StateResponse(page))) if page.player_id == player => {
                 let StateResponse { records, up_to, has_more, .. } = page;
@@ -267,8 +287,7 @@ impl Players {
             }
             // Refused, busy, broken or cut off. It may not have heard yet that we are a device of the player.
             _ => {
-                let wait = ASK_AGAIN_MIN.saturating_mul(2u32.saturating_pow(times.min(16))).min(ASK_AGAIN_MAX);
-                asking.failed = (times < ASK_TIMES).then_some((now + wait, times + 1));
+                *asked = before.after_failure(now);
                 return News::default();
             }
         };
@@ -284,20 +303,23 @@ impl Players {
     /// When a question is asked again.
     pub(crate) fn next_deadline(&self) -> Option<(Instant, &'static str)> {
         let all = self.all.values().flat_map(|p| p.links.values());
-        all.filter_map(|a| a.failed).map(|(at, _)| (at, "ask a device again")).min()
+        let failed = all.flat_map(|a| [a.state.failed, a.shared.failed]).flatten();
+        failed.map(|(at, _)| (at, "ask a device again")).min()
     }
 
     /// Asks again what failed and is due.
     pub(crate) fn due(&mut self, now: Instant, fx: &mut Vec<Effect>) {
         for (player, p) in &mut self.all {
-            let due = |a: &Asking| a.failed.is_some_and(|(at, _)| at <= now);
-            let peers: Vec<PeerId> = p.links.iter().filter(|(_, a)| due(a)).map(|(peer, _)| *peer).collect();
-            for peer in peers {
-                if let Some((at, _)) = p.links.get_mut(&peer).and_then(|a| a.failed.as_mut()) {
-                    *at = Instant(u64::MAX);
+            let all = p.links.iter_mut();
+            let due: Vec<(PeerId, bool, bool)> =
+                all.map(|(peer, a)| (*peer, a.state.comes_due(now), a.shared.comes_due(now))).collect();
+            for (peer, is_state_due, is_shared_due) in due {
+                if is_state_due {
+                    p.ask_state(*player, peer, fx);
                 }
-                p.ask_state(*player, peer, fx);
-                p.ask_shared(*player, peer, fx);
+                if is_shared_due {
+                    p.ask_shared(*player, peer, fx);
+                }
             }
         }
     }
@@ -537,11 +559,11 @@ impl Player {
     fn ask_state(&mut self, player_id: PlayerId, peer: PeerId, fx: &mut Vec<Effect>) {
         let since = self.board.marks();
         let Some(asking) = self.links.get_mut(&peer) else { return };
-        if asking.state != Question::Idle {
-            asking.state = Question::Again;
+        if asking.state.question != Question::Idle {
+            asking.state.question = Question::Again;
             return;
         }
-        asking.state = Question::Open;
+        asking.state.question = Question::Open;
         let request = StateRequest { player_id, model_types: Vec::new(), device_id: None, since, limit: LIMIT };
         fx.push(Effect::Ask(asking.conn, Box::new(Request::StateRequest(request))));
     }
@@ -549,11 +571,11 @@ impl Player {
     fn ask_shared(&mut self, player_id: PlayerId, peer: PeerId, fx: &mut Vec<Effect>) {
         let since = self.replica.watermarks();
         let Some(asking) = self.links.get_mut(&peer) else { return };
-        if asking.shared != Question::Idle {
-            asking.shared = Question::Again;
+        if asking.shared.question != Question::Idle {
+            asking.shared.question = Question::Again;
             return;
         }
-        asking.shared = Question::Open;
+        asking.shared.question = Question::Open;
         let request = SharedChangeRequest { player_id, since, since_hlc: None, limit: LIMIT };
         fx.push(Effect::Ask(asking.conn, Box::new(Request::SharedChangeRequest(request))));
     }
@@ -565,3 +587,6 @@ const LIMIT: u32 = RECORDS_PER_PAGE as u32;
 fn is_about_itself(entry: &SharedEntry, device: PeerId) -> bool {
     entry.device_id == device && entry.record_uuid == *device.as_uuid() && entry.change_type != ChangeType::Delete
 }
+
+#[cfg(test)]
+mod tests;
