@@ -2,4 +2,5 @@
 
 pub mod model_disk;
 pub mod sim_net;
+pub mod sim_player;
 pub mod sim_room;
