@@ -47,6 +47,10 @@ fn a_version_that_comes_while_playing_waits_for_the_end() {
     assert_eq!(a.reads("x.sav"), "one");
     let told = a.text_cli(&["saves", "list"], SOON).stdout;
     assert!(told.contains("wait"), "{told}");
+    // What is on this disk has nothing new to put over it.
+    let newest = a.history("quake")[0]["id"].as_str().unwrap().to_owned();
+    let refused = a.cli(&["saves", "push", "quake", "--overwrite", &newest]);
+    assert_eq!((refused.code, refused.error_code().as_str()), (3, "nothing_new"), "{refused:?}");
     game.go();
     playing.line("end", LONG, |l| l["after"].is_object());
     assert_eq!(playing.end(LONG).code, 0);

@@ -517,9 +517,11 @@ impl Engine {
             Verdict::Repeated { .. } | Verdict::SameContent { .. } => Some(Ok(())),
             Verdict::Accept { .. } => {
                 // Over the heads that were shown: all of them stay in history below it.
+                if entry.slot.sides().is_empty() {
+                    return Some(Err(nothing_new(line, base)));
+                }
                 entry.choice = Some(Choice::Mine);
-                let wish = if entry.slot.sides().is_empty() { Wish::Rollback(base) } else { Wish::Resolve(base) };
-                match entry.slot.wish(wish) {
+                match entry.slot.wish(Wish::Resolve(base)) {
                     Ok(()) => {
                         self.desk.due.insert(line.clone());
                         None
@@ -669,6 +671,14 @@ fn check_roots(roots: Vec<RootSpec>, known: &[String]) -> Result<Vec<Root>, Repo
 
 fn is_name(text: &str) -> bool {
     bonfire_proto::RelPath::new(text).is_ok_and(|p| p.parts().count() == 1)
+}
+
+/// What is on the disk is in history below what it was to be put over, or nobody can tell yet.
+fn nothing_new(line: &Line, base: SnapshotId) -> Report {
+    let text = format!("what is on the disk of {} is version {base}, and nothing newer", line.game_id);
+    let hint =
+        format!("to go back to it once the newest version is here: bonfire saves rollback {} {base}", line.game_id);
+    refused("nothing_new", &text).hint(hint)
 }
 
 fn refused(code: &str, text: &str) -> Report {
