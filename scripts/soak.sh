@@ -1,12 +1,12 @@
 #!/bin/sh
 # Every property of docs/save-properties.md that is a rule of pure code over a million random cases, then the simulated
-# rooms over many seeds. One line each, with cases and seconds; the first that fails ends it with its shortest case.
+# rooms and players over many seeds. One line each, with cases and seconds; the first that fails ends it with its shortest case.
 #
 #   sh scripts/soak.sh                   all
 #   sh scripts/soak.sh p03 p12           only properties whose name begins so
-#   sh scripts/soak.sh rooms             only the simulations
+#   sh scripts/soak.sh rooms players     only the simulations
 #
-# BONFIRE_CASES (1000000) and BONFIRE_SEEDS (0..2000) say how many.
+# BONFIRE_CASES (1000000), BONFIRE_SEEDS (0..2000) and BONFIRE_PLAYER_SEEDS (20000) say how many.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -65,4 +65,9 @@ pure bonfire-proto "--test paths" "$@"
 if wanted rooms "$@"; then
     run rooms_simulated "seeds $seeds" env BONFIRE_SEEDS="$seeds" \
         cargo test --release --locked -q -p bonfire-testkit --test rooms_simulated -- --nocapture
+fi
+if wanted players "$@"; then
+    players=${BONFIRE_PLAYER_SEEDS:-20000}
+    run sim_player "seeds 0..$players" env BONFIRE_PLAYER_SEEDS="$players" \
+        cargo test --release --locked -q -p bonfire-testkit --test sim_player devices_that_write -- --nocapture
 fi
