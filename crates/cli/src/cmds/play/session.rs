@@ -245,10 +245,11 @@ impl<'a> Session<'a> {
         while is_new && open_question(&slot).is_none() && others_lack(&slot, &snapshot) {
             match timeout_at(until, client.next()).await {
                 Ok(Ok(Pushed::Snapshot(newer))) => {
-                    if let Some(newer) = find::slot(&newer, at) {
-                        slot = newer.clone();
+                    // What was under way when the reply came still stands at what was there before the game.
+                    if let Some(later) = find::slot(&newer, at).filter(|s| s.base != self.before) {
+                        slot = later.clone();
+                        snapshot = *newer;
                     }
-                    snapshot = *newer;
                 }
                 Ok(Ok(Pushed::Event(_))) => {}
                 // It is kept here, whatever becomes of the rest.
