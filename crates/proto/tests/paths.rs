@@ -325,7 +325,10 @@ fn likely_to_meet() -> impl Strategy<Value = RelPath> {
 }
 
 fn cases() -> ProptestConfig {
-    ProptestConfig::with_cases(std::env::var("BONFIRE_CASES").map_or(10_000, |n| n.parse().unwrap()))
+    let config = ProptestConfig::with_cases(std::env::var("BONFIRE_CASES").map_or(10_000, |n| n.parse().unwrap()));
+    // As many to a case as there may be in an ordinary run.
+    let max_local_rejects = config.max_local_rejects.max(config.cases.saturating_mul(8));
+    ProptestConfig { max_local_rejects, ..config }
 }
 
 proptest! {

@@ -32,7 +32,10 @@ pub fn holds<S: Strategy>(
     premises: &[(&'static str, u64)],
     property: impl Fn(S::Value, &Met) -> Result<(), String>,
 ) {
-    let config = Config { cases: cases(), failure_persistence: None, max_shrink_iters: 20_000, ..Config::default() };
+    let mut config =
+        Config { cases: cases(), failure_persistence: None, max_shrink_iters: 20_000, ..Config::default() };
+    // As many to a case as there may be in an ordinary run.
+    config.max_local_rejects = config.max_local_rejects.max(cases().saturating_mul(8));
     let met = Met::default();
     let run = TestRunner::new(config).run(&of, |value| property(value, &met).map_err(TestCaseError::fail));
     if let Err(e) = run {
