@@ -225,7 +225,7 @@ pub(crate) struct CatalogAddArgs {
     #[arg(long)]
     pub(crate) version: Option<String>,
 
-    /// Where the game keeps its saves: paths with placeholders, such as '<base>/saves' or '<winAppData>/Moth/*.sav'
+    /// Where the game keeps its saves: paths with placeholders, such as `<base>/saves` or `<winAppData>/Moth/*.sav`
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub(crate) saves: Option<Vec<String>>,
 }
