@@ -4,6 +4,7 @@
 //! needs them.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 
 use bonfire_disk::saves::{SaveError, VerifyReport};
 use bonfire_engine::Report;
@@ -17,7 +18,15 @@ use crate::errors;
 impl Saves {
     /// Removes the objects that nothing needs.
     pub(super) async fn sweep(&self) {
-        let swept = self.in_background(|own| own.store.mark().and_then(|marked| own.store.sweep(marked))).await;
+        // A sweep reads every snapshot there is: one that has not begun yet is for all that is let go of until then.
+        if self.0.sweep_waits.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let sweep = |own: &Inner| {
+            own.sweep_waits.store(false, Ordering::SeqCst);
+            own.store.mark().and_then(|marked| own.store.sweep(marked))
+        };
+        let swept = self.in_background(sweep).await;
         match swept {
             Ok(Ok(report)) => tracing::info!("{} objects of saves are gone, {} bytes", report.removed, report.bytes),
             Ok(Err(error)) => tracing::warn!("objects of saves that nothing needs stay: {}", errors::chain(&error)),

@@ -15,6 +15,7 @@ mod watching;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bonfire_disk::fs::Fs;
@@ -58,6 +59,8 @@ struct Inner {
     disk: Arc<Semaphore>,
     /// What nobody waits for: one at a time, beside the rest.
     background: Arc<Semaphore>,
+    /// Whether a sweep of objects waits for its turn in the background.
+    sweep_waits: AtomicBool,
     captures: Mutex<Captures>,
     listings: Listings,
     /// Shared by applies, alone for who finishes those that were cut off: one that is under way looks like one of them.
@@ -81,6 +84,7 @@ impl Saves {
             live,
             disk: Arc::new(Semaphore::new(DISK_AT_ONCE as usize)),
             background: Arc::new(Semaphore::new(1)),
+            sweep_waits: AtomicBool::new(false),
             captures: Mutex::default(),
             listings,
             applying: RwLock::default(),
