@@ -233,8 +233,15 @@ pub(crate) fn many_sets() {
     });
     let whole = began.elapsed().as_secs_f64();
     eprintln!("waiting for rest");
-    std::thread::sleep(Duration::from_secs(60));
     let reads = |peer: &Peer| io(peer.pid());
+    let began = Instant::now();
+    // What is let go of is swept away by both, and told.
+    until("nothing is read for ten seconds", LONG, || {
+        let before = [reads(&a), reads(&b)];
+        std::thread::sleep(Duration::from_secs(10));
+        ([reads(&a), reads(&b)] == before).then_some(())
+    });
+    let rest = began.elapsed().as_secs_f64();
     let (before, packets, cpu) = (reads(&a), a.link.packets().0, cpu_of(a.pid()));
     std::thread::sleep(Duration::from_secs(60) * u32::try_from(minutes).unwrap());
     let (after, more, used) = (reads(&a), a.link.packets().0 - packets, cpu_of(a.pid()) - cpu);
@@ -251,6 +258,7 @@ pub(crate) fn many_sets() {
     println!("| what | |\n|---|---|");
     println!("| start after the database was lost, all versions read anew | {rebuilt:.1} s |");
     println!("| what is kept is on the other device, after the last set was added | {whole:.1} s |");
+    println!("| until nothing is read for 10 s, after that | {rest:.1} s |");
     println!("| start | {again:.1} s |");
     println!("| until every set was looked at, after that | {:.1} s |", settled.elapsed().as_secs_f64());
     println!("| at rest: packets sent a minute | {:.1} |", more as f64 / minutes as f64);
