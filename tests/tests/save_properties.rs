@@ -96,6 +96,7 @@ fn every_test_of_a_property_is_on_the_page() {
 
 #[test]
 fn catches_a_missing_property_a_missing_test_and_an_ignored_one() {
+    // A text for the check to refuse, no test of ours that is ignored.
     let text = "#[test]\nfn a() {}\n\n#[test]\n#[ignore = \"later\"]\nfn b() {}\n\nfn c() {}\n";
     assert!(has_test(text, "a") && !has_test(text, "b") && !has_test(text, "c") && !has_test(text, "d"));
     let row = |property, test: &str| Line { property, file: "x.rs".to_owned(), test: test.to_owned() };

@@ -22,8 +22,8 @@ struct Staged {
     open: Vec<(usize, FsPath, Box<dyn FsFile>)>,
     /// Roots that have a scratch folder.
     roots: BTreeSet<usize>,
-    /// Everything can be synced at once, and is at the end.
-    bulk: bool,
+    /// Roots on whose disk everything can be synced at once, and is at the end; each may lie on another.
+    bulk: BTreeSet<usize>,
 }
 
 impl Job<'_> {
@@ -44,7 +44,7 @@ impl Job<'_> {
             }
             let at = journal.staged(number, side);
             let file = self.stage_file(root, &at, entry)?;
-            if !staged.bulk {
+            if !staged.bulk.contains(&root_number) {
                 staged.open.push((root_number, at, file));
             }
             if staged.open.len() >= self.store.inner.tuning.bulk_sync_from {
@@ -62,15 +62,21 @@ impl Job<'_> {
     /// Makes durable what is staged. Open handles are scarce: from some number on, everything is synced at once where that
     /// can be done, and from then on only at the end.
     fn sync_staged(&self, staged: &mut Staged, folder: &FsPath) -> Result<(), SaveError> {
-        if staged.bulk || staged.open.len() >= self.store.inner.tuning.bulk_sync_from {
-            staged.bulk = true;
-            for &number in &staged.roots {
-                let root = &self.roots[number];
-                staged.bulk &= root.fs.sync_everything(folder).map_err(|e| root.io("syncing", folder, e))?;
+        let is_many = staged.open.len() >= self.store.inner.tuning.bulk_sync_from;
+        for &number in &staged.roots {
+            let (root, was_bulk) = (&self.roots[number], staged.bulk.contains(&number));
+            if !is_many && !was_bulk {
+                continue;
+            }
+            if root.fs.sync_everything(folder).map_err(|e| root.io("syncing", folder, e))? {
+                staged.bulk.insert(number);
+            } else if was_bulk {
+                // Its files were not kept open, on its word.
+                return Err(root.io("syncing", folder, io::ErrorKind::Unsupported.into()));
             }
         }
         for (number, at, file) in staged.open.drain(..) {
-            if !staged.bulk {
+            if !staged.bulk.contains(&number) {
                 file.sync().map_err(|e| self.roots[number].io("syncing", &at, e))?;
             }
         }
