@@ -1,5 +1,6 @@
 //! One save over time: machines that are never on together, emptied folders, history, damage, lost databases, clocks.
 
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -136,16 +137,19 @@ fn a_damaged_version_is_fetched_anew() {
     let whole = b.done(&["saves", "verify"]).lines[0]["result"].clone();
     assert_eq!((whole["versions"].as_u64(), whole["damaged"].as_array().unwrap().len()), (Some(1), 0), "{whole}");
     let object = the_object(&b);
-    let mut bytes = std::fs::read(&object).unwrap();
-    let last = bytes.len() - 1;
-    bytes[last] ^= 1;
     let times = std::fs::metadata(&object).unwrap().modified().unwrap();
     let mut rights = std::fs::metadata(&object).unwrap().permissions();
     #[allow(clippy::permissions_set_readonly_false, reason = "a file of this test alone")]
     rights.set_readonly(false);
     std::fs::set_permissions(&object, rights).unwrap();
-    std::fs::write(&object, bytes).unwrap();
-    std::fs::File::options().write(true).open(&object).unwrap().set_modified(times).unwrap();
+    // In place: an object cut to nothing is none, and a look at the live file in that moment would put it anew.
+    let file = std::fs::File::options().read(true).write(true).open(&object).unwrap();
+    let last = file.metadata().unwrap().len() - 1;
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, last).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], last).unwrap();
+    file.set_modified(times).unwrap();
+    drop(file);
     let found = b.cli(&["saves", "verify", "quake"]);
     assert_eq!((found.code, found.error_code().as_str()), (1, "damaged"), "{found:?}");
     b.until("it is whole again", LONG, || (b.cli(&["saves", "verify", "quake"]).code == 0).then_some(()));
