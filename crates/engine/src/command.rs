@@ -180,6 +180,9 @@ pub enum Reply {
         bytes: u64,
         /// What is damaged, for people; empty when nothing is.
         damaged: Vec<String>,
+        /// What could not be read, for people: whether it is whole is not known.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        unread: Vec<String>,
     },
     /// How the files of two versions differ.
     Compared {

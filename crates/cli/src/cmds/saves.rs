@@ -286,12 +286,17 @@ async fn audit(asker: &mut Asker<'_>, args: AuditArgs) -> Result<Exit, Failure> 
 async fn verify(asker: &mut Asker<'_>, at: Option<SaveRef>) -> Result<Exit, Failure> {
     let what = at.as_ref().map_or_else(|| "all saves".to_owned(), |at| at.game.to_string());
     let reply = asker.saves(&what, SavesCommand::Verify { at }).await?;
-    let Reply::Verified { versions, bytes, damaged } = &reply else { return Err(unfit(&reply)) };
+    let Reply::Verified { versions, bytes, damaged, unread } = &reply else { return Err(unfit(&reply)) };
     let out = asker.out;
     if out.is_json() {
         out.json(&json!({ "result": reply }))?;
     }
     let read = format!("{}, {} read", count(*versions, "version"), size(*bytes));
+    unread.iter().for_each(|what| out.talk(&format!("cannot be read: {what}")));
+    if damaged.is_empty() && !unread.is_empty() {
+        let message = format!("{what}: {read}, {} cannot be read", count(unread.len() as u64, "version"));
+        return Err(Report::new(ErrorClass::Environment, "unreadable", message).retryable().into());
+    }
     if damaged.is_empty() {
         out.marked(Tone::Good, &what, &format!("whole: {read}"))?;
         return Ok(Exit::Done);

@@ -244,19 +244,23 @@ pub enum SaveInput {
     Begun(Line, Result<Node, Report>, Option<CommandId>),
     /// These are gone from the store.
     Pruned(Line, Vec<SnapshotId>, Option<Report>),
-    /// Stored snapshots were read.
-    Verified {
-        /// Of which line.
-        line: Line,
-        /// How many.
-        versions: u64,
-        /// Bytes of them.
-        bytes: u64,
-        /// Those that are not whole any more, and why.
-        damaged: Vec<(SnapshotId, String)>,
-    },
+    /// Stored snapshots of a line were read.
+    Verified(Line, Checked),
     /// Whether a game runs.
     Running(Line, bool),
     /// A worker has the answer to a command.
     Answered(CommandId, Result<Reply, Report>),
+}
+
+/// What reading stored snapshots found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// How many were read.
+    pub versions: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Those that are not whole any more, and why.
+    pub damaged: Vec<(SnapshotId, String)>,
+    /// What could not be read, for people: whether it is whole is not known.
+    pub unread: Vec<String>,
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use bonfire_disk::saves::{SaveError, VerifyReport};
 use bonfire_engine::Report;
 use bonfire_engine::saves::join::Line;
-use bonfire_engine::saves::work::SaveInput;
+use bonfire_engine::saves::work::{Checked, SaveInput};
 use bonfire_proto::{ObjectRef, PlayerId, SnapshotId};
 
 use super::{Inner, Saves};
@@ -70,52 +70,50 @@ impl Inner {
 
     /// Reads snapshots and takes those out of the store that are damaged. To be called where blocking is allowed.
     pub(super) fn verify(&self, line: Line, ids: &[SnapshotId]) -> SaveInput {
-        let (mut versions, mut bytes, mut damaged) = (0, 0, Vec::new());
+        let mut checked = Checked::default();
         let mut lost = BTreeSet::new();
         for id in ids {
             match self.store.verify(id, &|| true) {
-                Ok(report) if report.bad.is_empty() => bytes += report.bytes,
+                Ok(report) if report.bad.is_empty() => checked.bytes += report.bytes,
                 Ok(report) => {
-                    bytes += report.bytes;
-                    damaged.push((*id, said(&report)));
+                    checked.bytes += report.bytes;
+                    checked.damaged.push((*id, said(&report)));
                     lost.extend(report.bad.iter().filter_map(|b| b.object));
                 }
                 // Nothing to read, and so nothing that is damaged.
                 Err(SaveError::NoSnapshot(_)) => continue,
                 Err(error @ (SaveError::Damaged { .. } | SaveError::Snapshot(_))) => {
-                    damaged.push((*id, errors::chain(&error)));
+                    checked.damaged.push((*id, errors::chain(&error)));
                     if let Ok(snapshot) = self.store.snapshot(id) {
                         lost.extend(snapshot.list);
                     }
                 }
                 Err(error) => {
-                    // What cannot be read now may be whole; it stays and is named in the log.
-                    tracing::warn!(
-                        "version {} of {} cannot be read: {}",
-                        id.0.short(),
-                        line.game_id,
-                        errors::chain(&error)
-                    );
+                    // What cannot be read now may be whole; it stays.
+                    let why = errors::chain(&error);
+                    tracing::warn!("version {} of {} cannot be read: {why}", id.0.short(), line.game_id);
+                    checked.unread.push(format!("{id}: {why}"));
                     continue;
                 }
             }
-            versions += 1;
+            checked.versions += 1;
         }
-        for (id, why) in &damaged {
+        for (id, why) in &checked.damaged {
             tracing::warn!("version {} of {} is damaged: {why}", id.0.short(), line.game_id);
         }
-        self.take_out(&line, &damaged, &lost);
-        SaveInput::Verified { line, versions, bytes, damaged }
+        self.take_out(&line, &checked.damaged, &lost);
+        SaveInput::Verified(line, checked)
     }
 
     /// Takes damaged snapshots out, and what is damaged of their objects, so that both can be put again.
     fn take_out(&self, line: &Line, damaged: &[(SnapshotId, String)], lost: &BTreeSet<ObjectRef>) {
         for (id, _) in damaged {
             // A damaged text is none to keep; what is known of the snapshot is in the database all the same.
-            let kept = self.keep_text(line, id);
-            if let Err(error) = kept.and(self.remove(id)) {
+            if let Err(error) = self.keep_text(line, id) {
+                tracing::warn!("the text of damaged version {} is not kept: {error}", id.0.short());
+            }
+            if let Err(error) = self.remove(id) {
                 tracing::warn!("damaged version {} stays: {error}", id.0.short());
-                let _gone = self.remove(id);
             }
         }
         for object in lost {

@@ -25,7 +25,7 @@ use bonfire_engine::input::Input;
 use bonfire_engine::saves::compare::Comparison;
 use bonfire_engine::saves::join::Line;
 use bonfire_engine::saves::slot::{Done, Look};
-use bonfire_engine::saves::work::{SaveInput, SaveJob, SaveWork, SetKey};
+use bonfire_engine::saves::work::{Checked, SaveInput, SaveJob, SaveWork, SetKey};
 use bonfire_engine::{ErrorClass, Report};
 use bonfire_net::Connection;
 use bonfire_proto::save::Snapshot;
@@ -257,7 +257,9 @@ pub(crate) fn failure(job: SaveJob, error: Report) -> SaveInput {
         SaveWork::Branch { .. } => SaveInput::Begun(line, Err(error), None),
         SaveWork::Import { command, .. } => SaveInput::Begun(line, Err(error), Some(command)),
         SaveWork::Prune { .. } => SaveInput::Pruned(line, Vec::new(), Some(error)),
-        SaveWork::Verify { .. } => SaveInput::Verified { line, versions: 0, bytes: 0, damaged: Vec::new() },
+        SaveWork::Verify { .. } => {
+            SaveInput::Verified(line, Checked { unread: vec![error.message], ..Checked::default() })
+        }
         SaveWork::Compare { command, .. } | SaveWork::Export { command, .. } => {
             SaveInput::Answered(command, Err(error))
         }

@@ -8,7 +8,7 @@ use bonfire_engine::input::Input;
 use bonfire_engine::saves::join::Line;
 use bonfire_engine::saves::lineage::Node;
 use bonfire_engine::saves::slot::{Done, Look, Make};
-use bonfire_engine::saves::work::{Placement, SaveInput, SaveJob, SaveWork, SetKey};
+use bonfire_engine::saves::work::{Checked, Placement, SaveInput, SaveJob, SaveWork, SetKey};
 use bonfire_engine::trust::{RequestKind, gate};
 use bonfire_engine::{ErrorClass, Report};
 use bonfire_proto::SnapshotId;
@@ -156,7 +156,7 @@ impl World {
             }
             SaveWork::Verify { ids } => {
                 let versions = ids.len() as u64;
-                SaveInput::Verified { line, versions, bytes: 0, damaged: Vec::new() }
+                SaveInput::Verified(line, Checked { versions, ..Checked::default() })
             }
             SaveWork::IsRunning { pids, .. } => {
                 let is_running = self.is_seen_running(m, &set, pids);

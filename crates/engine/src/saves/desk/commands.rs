@@ -1,13 +1,16 @@
-//! What a person asks for about saves, and when it is answered.
+//! What a person asks for about saves.
 //!
-//! Owns the checks of what is asked, and who waits for what. What a wish does to a slot is `Slot`'s.
+//! Owns which wish a command is. Whether it can be meant is `checks`', who waits for what `waiting`'s, what a wish does to
+//! a slot `Slot`'s.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use bonfire_proto::limits::{NOTE_LEN_MAX, TEXT_LEN_MAX};
-use bonfire_proto::{PlayerId, SlotName, SnapshotId, text};
+use bonfire_proto::{SlotName, SnapshotId, text};
 
+use super::checks::{check_roots, is_name};
 use super::switch::{Both, Switch, not_here};
+use super::waiting::Wait;
 use super::{Set, SetKey};
 use crate::command::{AuditFilter, Reply, ResolveWith, RootSpec, SaveRef, SavesCommand};
 use crate::engine::Engine;
@@ -17,34 +20,8 @@ use crate::record::{KnownSet, Record};
 use crate::replication::model::{self, Choice, Retention};
 use crate::report::{ErrorClass, Report};
 use crate::saves::join::Line;
-use crate::saves::slot::{Standing, Wish};
-use crate::saves::stale::{Push, Verdict, judge, shown};
-use crate::saves::work::{Placement, Root, SaveJob, SaveWork};
-
-/// Most roots of a save set.
-const ROOTS_MAX: usize = 64;
-/// Longest path and pattern, in bytes.
-const PATH_MAX: usize = 4096;
-
-/// What somebody waits for.
-#[derive(Debug)]
-pub(super) enum Wait {
-    /// That nothing is under way.
-    Rest,
-    /// That no work on the disk is under way: from then on the game has it.
-    Disk,
-    /// That what is on the disk is in history, and the newest; it may be put over these heads.
-    Pushed(Option<BTreeSet<SnapshotId>>),
-}
-
-/// A verification that is under way.
-#[derive(Debug, Default)]
-pub(super) struct Verifying {
-    left: BTreeSet<Line>,
-    versions: u64,
-    bytes: u64,
-    damaged: Vec<String>,
-}
+use crate::saves::slot::Wish;
+use crate::saves::work::{Placement, SaveJob, SaveWork};
 
 impl Engine {
     /// Carries out a command about saves.
@@ -410,143 +387,6 @@ impl Engine {
         numbered.filter_map(|name| SlotName::new(name).ok()).find(is_free).unwrap_or_else(SlotName::main)
     }
 
-    fn verify_saves(&mut self, id: CommandId, at: Option<&SaveRef>, fx: &mut Vec<Effect>) -> Result<(), Report> {
-        let lines = match at {
-            None => self.desk.all_lines(),
-            Some(SaveRef { game, slot: None, player }) => {
-                let key = SetKey { player: self.players.resolve(*player)?, game: game.clone() };
-                let set = self.desk.sets.get(&key).ok_or_else(|| not_here(&key))?;
-                set.lines.keys().map(|slot| key.line(slot)).collect()
-            }
-            Some(at) => vec![self.known(at)?],
-        };
-        let mut verifying = Verifying::default();
-        for line in lines {
-            let Some(entry) = self.desk.get(&line) else { continue };
-            let ids: Vec<SnapshotId> = entry.slot.whole().iter().copied().collect();
-            if ids.is_empty() {
-                continue;
-            }
-            verifying.left.insert(line.clone());
-            fx.push(Effect::Save(Box::new(SaveJob { line, work: SaveWork::Verify { ids } })));
-        }
-        if verifying.left.is_empty() {
-            let reply = Reply::Verified { versions: 0, bytes: 0, damaged: Vec::new() };
-            fx.push(Effect::Reply(id, Ok(reply)));
-        } else {
-            self.desk.verifying.insert(id, verifying);
-        }
-        Ok(())
-    }
-
-    /// A line was verified: who asked for it is answered when it was the last.
-    pub(super) fn verification(
-        &mut self,
-        line: &Line,
-        versions: u64,
-        bytes: u64,
-        damaged: Vec<String>,
-        fx: &mut Vec<Effect>,
-    ) {
-        let Some(found) = self.desk.verifying.iter_mut().find(|(_, v)| v.left.contains(line)) else { return };
-        let (command, verifying) = (*found.0, found.1);
-        verifying.left.remove(line);
-        verifying.versions += versions;
-        verifying.bytes += bytes;
-        verifying.damaged.extend(damaged);
-        if verifying.left.is_empty()
-            && let Some(Verifying { versions, bytes, damaged, .. }) = self.desk.verifying.remove(&command)
-        {
-            fx.push(Effect::Reply(command, Ok(Reply::Verified { versions, bytes, damaged })));
-        }
-    }
-
-    /// What somebody who waits for a line is answered; `None` while it has not come.
-    pub(super) fn outcome(&mut self, line: &Line, wait: &Wait) -> Option<Result<(), Report>> {
-        let is_switching = self.desk.sets.get(&SetKey::of(line)).is_some_and(|s| s.switch.is_some());
-        let entry = self.desk.get_mut(line)?;
-        if let Wait::Disk = wait {
-            return (!entry.slot.is_busy() && !is_switching).then_some(Ok(()));
-        }
-        if let Some(error) = entry.slot.failure() {
-            return Some(Err(error.clone()));
-        }
-        let cannot_be_read =
-            entry.slot.standing() == Standing::Waiting && entry.look.is_some_and(|(_, times)| times > 3);
-        if !entry.is_at_rest() && !cannot_be_read {
-            return None;
-        }
-        if entry.both.is_some() {
-            return None;
-        }
-        if entry.slot.has_wish() {
-            // Nothing is under way that it could wait for.
-            return Some(match entry.slot.standing() {
-                Standing::Deferred => Err(refused("game_running", "it is done when the game has ended")),
-                Standing::Held => {
-                    Err(refused("held", "the save on the disk is missing or much smaller; answer that first")
-                        .hint("see: bonfire saves release --help"))
-                }
-                _ => Err(refused(
-                    "not_fetched",
-                    "what it needs is on no connected device; it is done as soon as one has it",
-                )),
-            });
-        }
-        match wait {
-            Wait::Rest | Wait::Disk => Some(Ok(())),
-            Wait::Pushed(overwrite) => self.pushed(line, overwrite.as_ref()),
-        }
-    }
-
-    fn pushed(&mut self, line: &Line, overwrite: Option<&BTreeSet<SnapshotId>>) -> Option<Result<(), Report>> {
-        let entry = self.desk.get_mut(line)?;
-        if entry.slot.standing() == Standing::Held {
-            return Some(Err(refused("held", "the save on the disk is missing or much smaller than it was")
-                .hint("if that is meant: bonfire saves release GAME --keep-disk")));
-        }
-        let Some(base) = entry.slot.record().base else { return Some(Ok(())) };
-        let lineage = entry.slot.lineage();
-        let content = lineage.get(&base)?.content;
-        let heads = entry.slot.heads();
-        let push = Push { parents: BTreeSet::from([base]), content, overwrite: overwrite.cloned() };
-        let verdict = judge(&push, &heads, lineage);
-        let told = shown(&heads, lineage);
-        match verdict {
-            Verdict::Accept { .. } if heads == BTreeSet::from([base]) => Some(Ok(())),
-            Verdict::Repeated { .. } | Verdict::SameContent { .. } => Some(Ok(())),
-            Verdict::Accept { .. } => {
-                // Over the heads that were shown: all of them stay in history below it.
-                if entry.slot.sides().is_empty() {
-                    return Some(Err(nothing_new(line, base)));
-                }
-                entry.choice = Some(Choice::Mine);
-                match entry.slot.wish(Wish::Resolve(base)) {
-                    Ok(()) => {
-                        self.desk.due.insert(line.clone());
-                        None
-                    }
-                    Err(error) => Some(Err(error)),
-                }
-            }
-            verdict @ (Verdict::Stale { .. } | Verdict::StaleConflict { .. }) => {
-                let mut report = verdict.report(line.slot.as_str())?;
-                for head in told {
-                    let who = head.known.as_ref().map(|k| self.players.device_name(line.player, k.device));
-                    let (at, size) = head.known.as_ref().map_or((0, 0), |k| (k.created_at, k.size));
-                    let who = who.unwrap_or_default();
-                    report.message.push_str(&format!("; {} by {who:?} at {at} with {size} bytes", head.id));
-                }
-                Some(Err(report))
-            }
-        }
-    }
-
-    fn wait(&mut self, line: &Line, id: CommandId, wait: Wait) {
-        self.desk.entry(line).waiting.push((id, wait));
-        self.desk.stir(line);
-    }
-
     /// Has the disk looked at without waiting for it to be at rest.
     fn look_now(&mut self, line: &Line) {
         if let Some(set) = self.desk.sets.get_mut(&SetKey::of(line)) {
@@ -556,68 +396,6 @@ impl Engine {
         entry.look = None;
         entry.slot.stirred();
         self.desk.stir(line);
-    }
-
-    /// The line that is meant, known here or not.
-    fn known_or_new(&self, at: &SaveRef) -> Result<Line, Report> {
-        let player: PlayerId = self.players.resolve(at.player)?;
-        let key = SetKey { player, game: at.game.clone() };
-        let active = || self.desk.active(&key).map(|l| l.slot);
-        Ok(key.line(&at.slot.clone().or_else(active).unwrap_or_else(SlotName::main)))
-    }
-
-    /// The line that is meant, which has to be known.
-    fn known(&self, at: &SaveRef) -> Result<Line, Report> {
-        let line = self.known_or_new(at)?;
-        if self.desk.get(&line).is_some() {
-            return Ok(line);
-        }
-        let has_set = self.desk.sets.contains_key(&SetKey::of(&line));
-        if has_set {
-            return Err(not_found("no_slot", &format!("{} has no slot {}", line.game_id, line.slot))
-                .hint(format!("see them with: bonfire saves summary {}", line.game_id)));
-        }
-        Err(not_here(&SetKey::of(&line)))
-    }
-
-    /// The line that is meant, whose files have to be on this disk.
-    fn placed(&self, at: &SaveRef) -> Result<Line, Report> {
-        let line = self.known_or_new(at)?;
-        let key = SetKey::of(&line);
-        match self.desk.active(&key) {
-            Some(active) if active == line => Ok(line),
-            Some(active) => {
-                let text = format!("slot {} of {} is not on this disk; {} is", line.slot, line.game_id, active.slot);
-                Err(refused("other_slot", &text)
-                    .hint(format!("bonfire saves switch {} --slot {}", line.game_id, line.slot)))
-            }
-            None => Err(not_here(&key)),
-        }
-    }
-
-    /// The same, of a slot that this device takes part in.
-    fn tracked(&self, at: &SaveRef) -> Result<Line, Report> {
-        let line = self.placed(at)?;
-        if !self.players.takes_part(line.player) {
-            let text = "this device takes no part in the player's saves";
-            return Err(refused("takes_no_part", text).hint("see: bonfire devices list"));
-        }
-        if self.desk.get(&line).is_some_and(|e| e.is_untracked) {
-            return Err(refused("untracked", "this device leaves the slot alone; track it first"));
-        }
-        Ok(line)
-    }
-
-    fn check_version(&self, line: &Line, snapshot: SnapshotId) -> Result<(), Report> {
-        let is_known = self.desk.get(line).is_some_and(|e| e.slot.lineage().get(&snapshot).is_some());
-        if is_known { Ok(()) } else { Err(not_found("unknown_snapshot", &format!("no version {snapshot} here"))) }
-    }
-
-    fn check_stored(&self, line: &Line, snapshot: SnapshotId) -> Result<(), Report> {
-        if self.desk.get(line).is_some_and(|e| e.slot.whole().contains(&snapshot)) {
-            return Ok(());
-        }
-        Err(not_found("not_stored", &format!("version {snapshot} is not stored here")))
     }
 
     fn slot_record_or_new(&self, line: &Line) -> model::Slot {
@@ -637,54 +415,10 @@ impl Engine {
     }
 }
 
-/// The roots of a save set as they are meant: each with a label, those of the other devices where none is given.
-fn check_roots(roots: Vec<RootSpec>, known: &[String]) -> Result<Vec<Root>, Report> {
-    if roots.is_empty() || roots.len() > ROOTS_MAX {
-        return Err(refused("bad_roots", &format!("a save set has 1 to {ROOTS_MAX} paths")));
-    }
-    let unnamed = roots.iter().filter(|r| r.label.is_none()).count();
-    if unnamed > 1 && !known.is_empty() && known.len() != roots.len() {
-        let text = format!("on other devices this save set has the parts {}", known.join(", "));
-        return Err(refused("which_parts", &text).hint("name them: LABEL=PATH"));
-    }
-    let mut used: BTreeMap<String, ()> = BTreeMap::new();
-    let mut out = Vec::new();
-    for (n, root) in roots.into_iter().enumerate() {
-        let default =
-            || known.get(n).cloned().unwrap_or_else(|| if n == 0 { "save".into() } else { format!("save{}", n + 1) });
-        let label = root.label.unwrap_or_else(default);
-        let is_legal = (1..=32).contains(&label.len()) && is_name(&label);
-        if !is_legal {
-            return Err(refused("bad_label", "the name of a part is 1 to 32 bytes that every system can store"));
-        }
-        if used.insert(label.clone(), ()).is_some() {
-            return Err(refused("bad_label", &format!("the part {label} is there twice")));
-        }
-        if root.path.is_empty() || root.path.len() > PATH_MAX {
-            return Err(refused("bad_path", "a path has 1 to 4096 bytes"));
-        }
-        let is_file = root.is_file.unwrap_or(false);
-        out.push(Root { label, path: root.path, is_file, include: root.include, placed: root.placed });
-    }
-    Ok(out)
-}
-
-fn is_name(text: &str) -> bool {
-    bonfire_proto::RelPath::new(text).is_ok_and(|p| p.parts().count() == 1)
-}
-
-/// What is on the disk is in history below what it was to be put over, or nobody can tell yet.
-fn nothing_new(line: &Line, base: SnapshotId) -> Report {
-    let text = format!("what is on the disk of {} is version {base}, and nothing newer", line.game_id);
-    let hint =
-        format!("to go back to it once the newest version is here: bonfire saves rollback {} {base}", line.game_id);
-    refused("nothing_new", &text).hint(hint)
-}
-
-fn refused(code: &str, text: &str) -> Report {
+pub(super) fn refused(code: &str, text: &str) -> Report {
     Report::new(ErrorClass::Refused, code, text)
 }
 
-fn not_found(code: &str, text: &str) -> Report {
+pub(super) fn not_found(code: &str, text: &str) -> Report {
     Report::new(ErrorClass::NotFound, code, text)
 }

@@ -18,7 +18,7 @@ use crate::report::Report;
 use crate::saves::join::Line;
 use crate::saves::lineage::Node;
 use crate::saves::slot::{Done, Look};
-use crate::saves::work::SaveInput;
+use crate::saves::work::{Checked, SaveInput};
 use crate::time::Instant;
 
 /// First wait before a disk that did not settle is looked at again, and one that cannot be read.
@@ -59,8 +59,8 @@ impl Engine {
             }
             SaveInput::Begun(line, begun, command) => self.begun(&line, begun, command, fx),
             SaveInput::Pruned(line, ids, error) => self.pruned(&line, ids, error, fx),
-            SaveInput::Verified { line, versions, bytes, damaged } => {
-                self.verified(&line, versions, bytes, damaged, fx);
+            SaveInput::Verified(line, checked) => {
+                self.verified(&line, checked, fx);
             }
             SaveInput::Running(line, is_running) => self.seen_running(now, &line, is_running),
             SaveInput::Answered(command, answer) => fx.push(Effect::Reply(command, answer)),
@@ -214,14 +214,8 @@ impl Engine {
         self.desk.stir(line);
     }
 
-    fn verified(
-        &mut self,
-        line: &Line,
-        versions: u64,
-        bytes: u64,
-        damaged: Vec<(SnapshotId, String)>,
-        fx: &mut Vec<Effect>,
-    ) {
+    fn verified(&mut self, line: &Line, checked: Checked, fx: &mut Vec<Effect>) {
+        let damaged = &checked.damaged;
         if let Some(entry) = self.desk.get_mut(line) {
             entry.slot.lost(damaged.iter().map(|(id, _)| *id));
             entry.slot.sources_changed(self.players.is_everyone_connected(line.player));
@@ -230,9 +224,7 @@ impl Engine {
                 damaged.iter().filter_map(|(id, _)| Some((lineage.get(id)?.clone(), Holding::Named))).collect();
             self.note_nodes(line, &nodes, fx);
         }
-        let texts =
-            damaged.into_iter().map(|(id, why)| format!("{} {} {id}: {why}", line.game_id, line.slot)).collect();
-        self.verification(line, versions, bytes, texts, fx);
+        self.verification(line, checked, fx);
         self.desk.stir(line);
     }
 

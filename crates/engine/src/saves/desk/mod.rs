@@ -1,15 +1,19 @@
 //! The desk of saves: every slot of every player on this device, and what it is given to do.
 //!
 //! Owns where save sets lie here, the machine of each slot, when folders are looked at, and whether a game runs. Asks `Slot`
-//! what is next and hands it to the worker (`drive`); what a person asks for is `commands`', what is shown `views`'. What a
+//! what is next and hands it to the worker (`drive`); what a person asks for is `commands`', who waits for
+//! it `waiting`'s, what is shown `views`'. What a
 //! player's devices tell each other is `players`'.
 
+mod checks;
 mod commands;
 mod drive;
 mod due;
 mod hear;
 mod switch;
+mod verification;
 mod views;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,8 +30,9 @@ use crate::replication::model::{Choice, SlotHead};
 use crate::saves_view::{PlayerView, SlotView};
 use crate::time::Instant;
 
-use commands::Wait;
 use switch::{Both, Switch};
+use verification::Verifying;
+use waiting::Wait;
 
 /// One save set on this device.
 #[derive(Debug, Default)]
@@ -118,7 +123,7 @@ pub struct Desk {
     player_views: BTreeMap<PlayerId, PlayerView>,
     reconcile_at: Option<Instant>,
     /// Verifications under way, by the command that asked.
-    verifying: BTreeMap<CommandId, commands::Verifying>,
+    verifying: BTreeMap<CommandId, Verifying>,
 }
 
 impl Desk {

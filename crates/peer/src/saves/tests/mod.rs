@@ -9,7 +9,7 @@ use bonfire_engine::command::Reply;
 use bonfire_engine::input::CommandId;
 use bonfire_engine::record::{Holding, Stored};
 use bonfire_engine::saves::slot::{Done, Look, Make};
-use bonfire_engine::saves::work::{SaveInput, SaveWork};
+use bonfire_engine::saves::work::{Checked, SaveInput, SaveWork};
 use bonfire_proto::SnapshotId;
 
 use self::rig::Rig;
@@ -171,12 +171,27 @@ async fn damaged_versions_are_found_and_taken_out_with_their_text_kept() {
     let damaged = rig.make_version(&[whole]).await;
     rig.damage_object(b"two");
     let input = rig.run(SaveWork::Verify { ids: vec![whole, damaged] }).await;
-    let SaveInput::Verified { versions, damaged: found, .. } = input else { panic!("{input:?}") };
-    assert_eq!(versions, 2);
+    let SaveInput::Verified(_, Checked { versions, damaged: found, unread, .. }) = input else { panic!("{input:?}") };
+    assert_eq!((versions, unread), (2, Vec::<String>::new()));
     assert_eq!(found.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [damaged]);
     assert!(!rig.saves.store().has_snapshot(&damaged).unwrap());
     assert!(!rig.has_object(b"two"), "it can be put again");
     assert!(rig.saves.0.snapshot(rig.line().player, &damaged).is_ok(), "its text is known");
+}
+
+#[tokio::test]
+async fn a_version_that_cannot_be_read_is_neither_whole_nor_damaged() {
+    let rig = Rig::new();
+    rig.write("one.sav", b"one");
+    let whole = rig.make_version(&[]).await;
+    rig.write("one.sav", b"two");
+    let unread = rig.make_version(&[whole]).await;
+    rig.hide_object(b"two");
+    let input = rig.run(SaveWork::Verify { ids: vec![whole, unread] }).await;
+    let SaveInput::Verified(_, checked) = input else { panic!("{input:?}") };
+    assert_eq!((checked.versions, checked.damaged), (1, Vec::new()));
+    assert!(matches!(&checked.unread[..], [one] if one.starts_with(&unread.to_string())), "{:?}", checked.unread);
+    assert!(rig.saves.store().has_snapshot(&unread).unwrap(), "it stays");
 }
 
 #[tokio::test]

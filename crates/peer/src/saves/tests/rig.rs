@@ -217,4 +217,12 @@ impl Rig {
         let name = Self::object(bytes).hash.to_string();
         std::fs::write(self.dir.path().join("data/objects").join(&name[..2]).join(&name), b"damaged").unwrap();
     }
+
+    /// Has an object be something that cannot be read.
+    pub(super) fn hide_object(&self, bytes: &[u8]) {
+        let name = Self::object(bytes).hash.to_string();
+        let path = self.dir.path().join("data/objects").join(&name[..2]).join(&name);
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+    }
 }
