@@ -197,6 +197,30 @@ impl Lineage {
         ids.iter().filter(|id| !self.index.get(id).is_some_and(|at| below.seen[*at])).copied().collect()
     }
 
+    /// Which of these, all of the content that lies on the disk of `me`, that is taken for when nothing says so: one of
+    /// those that may be the newest, made here if one of them was. No clock has a say.
+    #[must_use]
+    pub fn likeliest(&self, ids: &BTreeSet<SnapshotId>, me: PeerId) -> Option<SnapshotId> {
+        let device = |id: &SnapshotId| self.get(id).map(|n| n.device);
+        self.newest(ids).into_iter().min_by_key(|id| (device(id) != Some(me), device(id), *id))
+    }
+
+    /// Of `ids` those that may be the newest: none of the others was made from them, and none could turn out to be by what
+    /// is missing here, unless the same could be said the other way round.
+    fn newest(&self, ids: &BTreeSet<SnapshotId>) -> BTreeSet<SnapshotId> {
+        let maximal = self.maximal(ids);
+        let missing_above = |id: &SnapshotId| {
+            let mut above = self.walk(self.index.get(id).copied());
+            above.by_ref().for_each(drop);
+            self.missing_among(&above.seen).into_iter().collect::<BTreeSet<usize>>()
+        };
+        let missing: BTreeMap<SnapshotId, BTreeSet<usize>> =
+            maximal.iter().map(|id| (*id, missing_above(id))).collect();
+        // What is missing above one and not above another may be made from the other.
+        let is_older = |a: &SnapshotId, b: &SnapshotId| missing[a] != missing[b] && missing[a].is_subset(&missing[b]);
+        maximal.iter().filter(|id| maximal.iter().all(|other| !is_older(id, other))).copied().collect()
+    }
+
     /// The heads of the whole slot as far as it is known here: snapshots of which none was made.
     #[must_use]
     pub fn tips(&self) -> BTreeSet<SnapshotId> {

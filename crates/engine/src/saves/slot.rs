@@ -31,6 +31,7 @@ enum Busy {
 /// One slot on this device.
 #[derive(Debug, Clone)]
 pub struct Slot {
+    me: PeerId,
     lineage: Lineage,
     record: SlotRecord,
     /// What other devices said of themselves: their head, and the newest that they hold whole.
@@ -64,6 +65,7 @@ impl Slot {
     #[must_use]
     pub fn restore(me: PeerId, record: SlotRecord, stored: impl IntoIterator<Item = (Node, bool)>) -> Self {
         let mut slot = Self {
+            me,
             lineage: Lineage::default(),
             record,
             told: BTreeMap::new(),

@@ -211,6 +211,7 @@ impl World {
             return Ok(());
         }
         for _ in 0..DECISIONS_MAX {
+            self.recognise(d);
             let s = self.situation(d);
             if let (Some(value), true) = (self.devices[d].disk, s.is_tracked && s.disk != Disk::Settling) {
                 self.seen.insert(value);
@@ -522,6 +523,18 @@ impl World {
         Ok(true)
     }
 
+    /// A device without a base takes its disk for the newest known version that has its content, as a slot does.
+    fn recognise(&mut self, d: usize) {
+        let device = &self.devices[d];
+        if let (None, Some(value), false) = (device.base, device.disk, device.is_settling) {
+            let same = device.lineage.with_content(content(Some(value)).content_hash).map(|n| n.id);
+            let same = same.filter(|id| device.store.contains_key(id)).collect();
+            if let Some(to) = device.lineage.likeliest(&same, device_id(d)) {
+                self.move_to(d, to);
+            }
+        }
+    }
+
     fn situation(&self, d: usize) -> Situation {
         let device = &self.devices[d];
         let heard: BTreeSet<SnapshotId> =
@@ -572,7 +585,7 @@ impl World {
     fn stamp(&mut self, d: usize) -> Stamp {
         self.now += 10;
         let ms = self.now.saturating_add_signed(self.skews[d]);
-        let device = PeerId::from_uuid(Uuid::from_u128(d as u128 + 1));
+        let device = device_id(d);
         Stamp { device, hlc: Hlc { ms, count: 0, device }, created_at: ms, note: None }
     }
 
@@ -651,6 +664,10 @@ pub fn value_of(snapshot: &Snapshot) -> Value {
 }
 
 static PATH: LazyLock<RelPath> = LazyLock::new(|| RelPath::new("save/world").unwrap());
+
+fn device_id(d: usize) -> PeerId {
+    PeerId::from_uuid(Uuid::from_u128(d as u128 + 1))
+}
 
 fn content(value: Value) -> Content {
     let Some(value) = value else { return Content::none() };

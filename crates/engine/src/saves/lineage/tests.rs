@@ -83,6 +83,38 @@ fn maximal_leaves_what_nothing_else_was_made_from() {
     assert_eq!(l.tips(), ids([2, 4]));
 }
 
+fn made_by(device: u128, n: u64, parents: &[u64]) -> Node {
+    Node { device: PeerId::from_uuid(uuid::Uuid::from_u128(device)), ..node(n, parents) }
+}
+
+fn likeliest(l: &Lineage, me: u128, of: &[u64]) -> Option<SnapshotId> {
+    l.likeliest(&ids(of.iter().copied()), PeerId::from_uuid(uuid::Uuid::from_u128(me)))
+}
+
+#[test]
+fn a_disk_without_a_base_is_the_newest_version_with_its_content() {
+    let l = lineage([made_by(1, 1, &[]), made_by(2, 2, &[1]), made_by(2, 3, &[2])]);
+    assert_eq!(likeliest(&l, 1, &[1, 3]), Some(id(3)));
+    assert_eq!(likeliest(&l, 1, &[]), None);
+}
+
+#[test]
+fn a_version_that_may_be_made_from_another_is_taken_for_the_newer_one() {
+    // 3 was made from something that is not here, perhaps from 9; 9 was certainly not made from 3.
+    for (old, new) in [(9, 3), (3, 9)] {
+        let l = lineage([made_by(1, old, &[]), made_by(2, new, &[5])]);
+        assert_eq!(likeliest(&l, 1, &[3, 9]), Some(id(new)));
+    }
+}
+
+#[test]
+fn of_versions_that_went_apart_the_one_made_here_is_on_the_disk() {
+    let l = lineage([made_by(1, 1, &[]), made_by(1, 9, &[1]), made_by(2, 3, &[1])]);
+    assert_eq!(likeliest(&l, 1, &[3, 9]), Some(id(9)));
+    assert_eq!(likeliest(&l, 2, &[3, 9]), Some(id(3)));
+    assert_eq!(likeliest(&l, 7, &[3, 9]), Some(id(9)), "the same for everybody else, by who made it");
+}
+
 #[test]
 fn common_ancestors_of_crossed_merges_are_both_lowest_ones() {
     let l = lineage([node(1, &[]), node(2, &[1]), node(3, &[1]), node(4, &[2, 3]), node(5, &[2, 3])]);

@@ -157,7 +157,7 @@ impl Slot {
 
     /// Takes the disk for a known version that has its content: equal content is always safe to adopt, and another version
     /// of it would be one too many. With a base that is its nearest descendant; without one (the database is lost, or the
-    /// files were copied here by hand) the newest that has it, so that what came after it is no other side.
+    /// files were copied here by hand) the likeliest (`Lineage::likeliest`), so that what came after it is no other side.
     fn recognise(&mut self) {
         let Some(Look::Files { content, .. }) = &self.seen else { return };
         let same = self.lineage.with_content(*content).map(|n| n.id);
@@ -167,10 +167,7 @@ impl Slot {
                 let newer: Vec<SnapshotId> = same.filter(|id| is_older(base, *id)).collect();
                 newer.iter().filter(|id| newer.iter().all(|other| !is_older(*other, **id))).min().copied()
             }
-            (Disk::Present(_), None) => {
-                let all: Vec<SnapshotId> = same.collect();
-                all.iter().filter(|id| all.iter().all(|other| !is_older(**id, *other))).min().copied()
-            }
+            (Disk::Present(_), None) => self.lineage.likeliest(&same.collect(), self.me),
             _ => None,
         };
         if taken.is_some() {
