@@ -58,6 +58,53 @@ impl Ended {
     }
 }
 
+/// Which calls a sweep over system calls strikes, by what they are about. What goes wrong while the program is loaded, or
+/// on its way to the terminal, is not a matter of crash safety.
+#[derive(Debug)]
+pub enum Paths {
+    /// These files and folders.
+    These(Vec<PathBuf>),
+    /// Everything at and beneath these folders that an undisturbed run touches.
+    Beneath(Vec<PathBuf>),
+}
+
+/// What is crashed again and again, and what must hold afterwards.
+pub trait Scene {
+    /// What the crash interrupts.
+    type Mode: Copy + Ord + std::fmt::Debug + 'static;
+    /// Every one of these.
+    const MODES: &'static [Self::Mode];
+
+    /// The peer that is crashed.
+    fn seat(&mut self) -> &mut Peer;
+
+    /// Puts the folders back to where a run of this mode begins.
+    ///
+    /// # Panics
+    /// When a folder cannot be written.
+    fn reset(&mut self, mode: Self::Mode);
+
+    /// Starts the seat, does what the mode says, and waits for an end of it; at most `limit`, and at most `after_ask` from
+    /// the moment at which the operation was asked for.
+    fn drive(&mut self, mode: Self::Mode, limit: Duration, after_ask: Duration) -> Ended;
+
+    /// Ends the seat if it still runs.
+    fn stop(&mut self) {
+        if self.seat().is_running() {
+            self.seat().kill9();
+        }
+    }
+
+    /// Checks everything that must hold after a crash in this mode. The seat must not run.
+    ///
+    /// # Panics
+    /// When a rule is broken; names it.
+    fn check(&mut self, mode: Self::Mode, what: &str);
+
+    /// Which calls are struck.
+    fn paths(&self) -> Paths;
+}
+
 /// A source that stays, and a seat that is crashed.
 #[derive(Debug)]
 pub struct Stage {
@@ -98,91 +145,6 @@ impl Stage {
         old_version().write(&scratch);
         let old = tree::payload(&scratch.join(GAME));
         Self { source, seat, template, source_addr, new, old }
-    }
-
-    /// Puts the seat's folders back to where a run of this mode begins.
-    ///
-    /// # Panics
-    /// When a folder cannot be written.
-    pub fn reset(&mut self, mode: Mode) {
-        empty(&self.seat.games);
-        empty(&self.seat.data);
-        copy_tree(&self.template, &self.seat.data);
-        let root = self.seat.root(GAME);
-        match mode {
-            Mode::Fresh | Mode::Cancel => {}
-            Mode::Remove => {
-                self.seat.add_game(&new_version());
-            }
-            Mode::Update => {
-                self.seat.add_game(&old_version());
-                std::fs::create_dir_all(root.join("local/saves")).unwrap();
-                std::fs::write(root.join("local/saves/one.sav"), "hours of play").unwrap();
-                std::fs::write(root.join(".softlan_game_installed"), "theirs").unwrap();
-            }
-        }
-        if mode != Mode::Remove {
-            std::fs::create_dir_all(root.join("extra")).unwrap();
-            for path in MINE {
-                std::fs::write(root.join(path), "mine").unwrap();
-            }
-        }
-        // What no download may touch: another game, and a note of the player's.
-        Recipe::new("bystander", 0).files(&[("bystander.eti", 100)]).write(&self.seat.games);
-        std::fs::write(self.seat.games.join("note.txt"), "mine").unwrap();
-    }
-
-    /// Starts the seat, does what the mode says, and waits for an end of it; at most `limit`, and at most `after_ask` from
-    /// the moment at which the operation was asked for.
-    pub fn drive(&mut self, mode: Mode, limit: Duration, after_ask: Duration) -> Ended {
-        let with_source = mode != Mode::Remove;
-        self.arguments(with_source);
-        self.seat.spawn();
-        let mut end = Instant::now() + limit;
-        let (mut asked, mut cancelled) = (false, false);
-        loop {
-            let events = self.seat.events();
-            if !asked && ready(mode, &events) {
-                asked = true;
-                end = end.min(Instant::now() + after_ask);
-                let command = if mode == Mode::Remove { "remove" } else { "get" };
-                self.seat.post(&json!({"transfers": {command: {"game": GAME}}}));
-            }
-            if mode == Mode::Cancel && !cancelled && is_transferring(&events) {
-                cancelled = true;
-                self.seat.post(&json!({"transfers": {"cancel": {"game": GAME}}}));
-            }
-            if let Some(end) = events.into_iter().find(is_end) {
-                return Ended::Event(end);
-            }
-            if !self.seat.is_running() {
-                return Ended::Exited(self.seat.wait_exit(SOON));
-            }
-            if Instant::now() > end {
-                return Ended::Quiet;
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        }
-    }
-
-    /// Ends the seat if it still runs.
-    pub fn stop(&mut self) {
-        if self.seat.is_running() {
-            self.seat.kill9();
-        }
-    }
-
-    /// Checks everything that must hold after a crash in this mode. The seat must not run.
-    ///
-    /// # Panics
-    /// When a rule is broken; names it.
-    pub fn check(&mut self, mode: Mode, what: &str) {
-        self.sentinel_means_complete(&format!("{what}, before recovery"));
-        let first = self.recover_alone(mode, what);
-        let second = self.recover_alone(mode, what);
-        assert_eq!(first, second, "{what}: recovery twice is not recovery once\n{}", self.seat.log().describe());
-        self.complete(what);
-        self.bystanders_are_intact(mode, what);
     }
 
     /// Starts without any source, waits until it settled, and checks that nothing is left that nobody will need.
@@ -291,6 +253,107 @@ impl Stage {
     }
 }
 
+impl Scene for Stage {
+    type Mode = Mode;
+    const MODES: &'static [Mode] = &Mode::ALL;
+
+    fn seat(&mut self) -> &mut Peer {
+        &mut self.seat
+    }
+
+    fn reset(&mut self, mode: Mode) {
+        empty(&self.seat.games);
+        empty(&self.seat.data);
+        copy_tree(&self.template, &self.seat.data);
+        let root = self.seat.root(GAME);
+        match mode {
+            Mode::Fresh | Mode::Cancel => {}
+            Mode::Remove => {
+                self.seat.add_game(&new_version());
+            }
+            Mode::Update => {
+                self.seat.add_game(&old_version());
+                std::fs::create_dir_all(root.join("local/saves")).unwrap();
+                std::fs::write(root.join("local/saves/one.sav"), "hours of play").unwrap();
+                std::fs::write(root.join(".softlan_game_installed"), "theirs").unwrap();
+            }
+        }
+        if mode != Mode::Remove {
+            std::fs::create_dir_all(root.join("extra")).unwrap();
+            for path in MINE {
+                std::fs::write(root.join(path), "mine").unwrap();
+            }
+        }
+        // What no download may touch: another game, and a note of the player's.
+        Recipe::new("bystander", 0).files(&[("bystander.eti", 100)]).write(&self.seat.games);
+        std::fs::write(self.seat.games.join("note.txt"), "mine").unwrap();
+    }
+
+    fn drive(&mut self, mode: Mode, limit: Duration, after_ask: Duration) -> Ended {
+        let with_source = mode != Mode::Remove;
+        self.arguments(with_source);
+        self.seat.spawn();
+        let mut end = Instant::now() + limit;
+        let (mut asked, mut cancelled) = (false, false);
+        loop {
+            let events = self.seat.events();
+            if !asked && ready(mode, &events) {
+                asked = true;
+                end = end.min(Instant::now() + after_ask);
+                let command = if mode == Mode::Remove { "remove" } else { "get" };
+                self.seat.post(&json!({"transfers": {command: {"game": GAME}}}));
+            }
+            if mode == Mode::Cancel && !cancelled && is_transferring(&events) {
+                cancelled = true;
+                self.seat.post(&json!({"transfers": {"cancel": {"game": GAME}}}));
+            }
+            if let Some(end) = events.into_iter().find(is_end) {
+                return Ended::Event(end);
+            }
+            if !self.seat.is_running() {
+                return Ended::Exited(self.seat.wait_exit(SOON));
+            }
+            if Instant::now() > end {
+                return Ended::Quiet;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn check(&mut self, mode: Mode, what: &str) {
+        self.sentinel_means_complete(&format!("{what}, before recovery"));
+        let first = self.recover_alone(mode, what);
+        let second = self.recover_alone(mode, what);
+        assert_eq!(first, second, "{what}: recovery twice is not recovery once\n{}", self.seat.log().describe());
+        self.complete(what);
+        self.bystanders_are_intact(mode, what);
+    }
+
+    fn paths(&self) -> Paths {
+        let root = self.seat.root(GAME);
+        let (games, data) = (&self.seat.games, &self.seat.data);
+        let mut paths =
+            vec![games.clone(), root.clone(), data.clone(), root.join("extra"), root.join("extra/readme.txt")];
+        for name in [
+            "doom.eti",
+            "same.eti",
+            "gone.eti",
+            "version.ini",
+            ".version.ini.tmp",
+            ".version.ini.discarded",
+            ".bonfire.part",
+            ".bonfire.part.tmp",
+            ".lanspread.json",
+            ".lanspread.json.tmp",
+        ] {
+            paths.push(root.join(name));
+        }
+        paths.extend(["catalog.json", ".catalog.json.tmp"].map(|n| games.join(n)));
+        paths.extend(["state.db", "state.db-wal", "state.db-shm", "lock", "identity.pem"].map(|n| data.join(n)));
+        Paths::These(paths)
+    }
+}
+
 fn new_version() -> Recipe {
     Recipe::new(GAME, 0).version("2").files(&[("doom.eti", 9 * MIB), ("extra/readme.txt", 777), ("same.eti", 5 * MIB)])
 }
@@ -352,7 +415,8 @@ fn without_folders(tree: &Tree) -> Tree {
         .collect()
 }
 
-fn empty(folder: &Path) {
+/// Leaves an empty folder there.
+pub(crate) fn empty(folder: &Path) {
     std::fs::create_dir_all(folder).unwrap();
     for entry in std::fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();
@@ -364,7 +428,8 @@ fn empty(folder: &Path) {
     }
 }
 
-fn copy_tree(from: &Path, to: &Path) {
+/// Copies folders and regular files.
+pub(crate) fn copy_tree(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

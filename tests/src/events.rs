@@ -136,6 +136,12 @@ impl Log {
         self.wait_said(limit, |said| said.replies.remove(&id))
     }
 
+    /// The reply to a command, once, if it is there.
+    #[must_use]
+    pub fn take_reply(&self, id: u64) -> Option<Value> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).replies.remove(&id)
+    }
+
     /// Waits until `streams` output streams have ended.
     pub(crate) fn wait_closed(&self, streams: u32, limit: Duration) {
         // A stream that a grandchild keeps open must not hang the test.

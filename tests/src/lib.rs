@@ -18,6 +18,8 @@ pub mod peer;
 pub mod program;
 pub mod random;
 pub mod room;
+pub mod save_aftermath;
+pub mod save_stage;
 pub mod saves;
 pub mod screen;
 pub mod stranger;

@@ -285,7 +285,21 @@ impl Peer {
         }
     }
 
-    fn request(&self, mut request: Value) -> Value {
+    /// Sends a command and waits for nothing; the number by which its answer is had. A process that is gone is no surprise.
+    ///
+    /// # Panics
+    /// When it was never started.
+    pub fn send(&self, command: &Value) -> u64 {
+        self.send_request(json!({"command": command}))
+    }
+
+    /// The answer to a command that was sent, once, if it has come: `reply` or `error`.
+    #[must_use]
+    pub fn answer(&self, id: u64) -> Option<Value> {
+        self.log.take_reply(id)
+    }
+
+    fn send_request(&self, mut request: Value) -> u64 {
         let id = self.next_id.get();
         self.next_id.set(id + 1);
         request["id"] = json!(id);
@@ -293,7 +307,13 @@ impl Peer {
         let mut stdin = stdin.borrow_mut();
         // A peer that is gone shows as a missing reply, with its log.
         let _ = stdin.write_all(format!("{request}\n").as_bytes()).and_then(|()| stdin.flush());
-        self.log.wait_reply(id, SOON).unwrap_or_else(|said| panic!("{}: no reply to {request}\n{said}", self.name))
+        id
+    }
+
+    fn request(&self, request: Value) -> Value {
+        let shown = request.to_string();
+        let id = self.send_request(request);
+        self.log.wait_reply(id, SOON).unwrap_or_else(|said| panic!("{}: no reply to {shown}\n{said}", self.name))
     }
 
     /// Sends a command that must be accepted.

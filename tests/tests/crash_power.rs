@@ -1,10 +1,10 @@
-//! Crash layer C: power cuts on a real ext4. The peer's folders are on a loop-mounted image; the peer is killed at a
-//! random point, the image is copied at once without unmounting, and the copy is mounted (which replays the journal) and
+//! Crash layer C: power cuts on a real ext4, over the same operations on games and on saves as layer B. The peer's folders
+//! are on a loop-mounted image; the peer is killed at a random point, the image is copied at once without unmounting, and the copy is mounted (which replays the journal) and
 //! used by the next start.
 //!
-//! A handful by default; as many as `BONFIRE_CRASH` says, or 240 with `BONFIRE_CRASH=full` (`just crash`). Skipped with a
+//! A handful by default; as many of each as `BONFIRE_CRASH` says, or 60 rounds with `BONFIRE_CRASH=full` (`just crash`). Skipped with a
 //! loud line where an image cannot be mounted; with `CI` set that is a failure, unless this machine has no loop devices
-//! at all, which is said. Prints one line of counts.
+//! at all, which is said. Prints a line of counts for games and one for saves.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use bonfire_tests::aftermath::{Ended, Mode, Stage};
+use bonfire_tests::aftermath::{Ended, Mode, Scene, Stage};
+use bonfire_tests::save_stage::{Change, SaveStage};
 use bonfire_tests::{Random, Room, child};
 use serde_json::json;
 
@@ -38,8 +39,9 @@ impl Disk {
     }
 
     fn mount(image: &Path, at: &Path) -> Option<Self> {
-        // A commit interval beyond any run: what was not made durable is not durable by luck.
-        run("mount", &["-o", "loop,commit=300", image.to_str().unwrap(), at.to_str().unwrap()])?;
+        // A commit interval beyond any run, and no writing on the occasion of a rename: what was not made durable is not
+        // durable by luck.
+        run("mount", &["-o", "loop,commit=300,noauto_da_alloc", image.to_str().unwrap(), at.to_str().unwrap()])?;
         Some(Self { image: image.to_owned(), at: at.to_owned() })
     }
 
@@ -80,52 +82,81 @@ fn run(program: &str, args: &[&str]) -> Option<()> {
     Some(())
 }
 
+/// A disk in this room, or `None` with a loud line where none can be mounted. In CI that is a failure.
+fn disk(room: &Room, of: &str) -> Option<(Disk, PathBuf)> {
+    let (image, at) = (room.folder().join("disk.img"), room.folder().join("disk"));
+    if let Some(disk) = Disk::format(&image, &at) {
+        return Some((disk, at));
+    }
+    let has_loop = Path::new("/dev/loop-control").exists();
+    let why = if has_loop { "an ext4 image cannot be made and mounted" } else { "there are no loop devices" };
+    let in_ci = std::env::var("CI").as_deref() == Ok("true");
+    assert!(!has_loop || !in_ci, "power cuts must run in CI, but: {why} here; what was tried is said above");
+    eprintln!("\n*** SKIPPED: power cuts, {of}: {why} here ***\n");
+    None
+}
+
 #[test]
 fn a_power_cut_at_any_point_loses_nothing() {
     let Some(room) = Room::new("power") else { return };
-    let how_many = std::env::var("BONFIRE_CRASH").unwrap_or_default();
-    let mut random = Random::announced("the power cuts");
     let mut stage = Stage::new(&room);
-    let (image, at) = (room.folder().join("disk.img"), room.folder().join("disk"));
-    let Some(mut disk) = Disk::format(&image, &at) else {
-        let has_loop = Path::new("/dev/loop-control").exists();
-        let why = if has_loop { "an ext4 image cannot be made and mounted" } else { "there are no loop devices" };
-        let in_ci = std::env::var("CI").as_deref() == Ok("true");
-        assert!(!has_loop || !in_ci, "power cuts must run in CI, but: {why} here; what was tried is said above");
-        eprintln!("\n*** SKIPPED: power cuts: {why} here ***\n");
-        return;
-    };
+    let Some((disk, at)) = disk(&room, "games") else { return };
     stage.seat.games = at.join("games");
     stage.seat.data = at.join("data");
-    let rounds = if how_many == "full" { 60 } else { how_many.parse().map_or(3, |cuts: u32| cuts.div_ceil(4)) };
+    cuts(disk, &mut stage, "games", 3, |mode| match mode {
+        Mode::Fresh | Mode::Update => 1_000,
+        Mode::Cancel => 150,
+        Mode::Remove => 40,
+    });
+}
+
+#[test]
+fn a_power_cut_at_any_point_loses_no_save() {
+    let Some(room) = Room::new("save-power") else { return };
+    let Some((disk, at)) = disk(&room, "saves") else { return };
+    let mut stage = SaveStage::new(&room, Some(&at));
+    cuts(disk, &mut stage, "saves", 1, |change| match change {
+        Change::Capture => 180,
+        Change::Apply | Change::ResolveTheirs | Change::Rollback | Change::Import => 150,
+        Change::ResolveMine | Change::ResolveBoth => 90,
+        Change::Prune | Change::Export => 55,
+    });
+}
+
+/// Cuts the power in every mode, as many rounds as usual or as the environment says, each at a random moment up to a little
+/// more milliseconds than the operation takes, so that the end of it is struck as well. Prints the counts.
+fn cuts<S: Scene>(mut disk: Disk, stage: &mut S, of: &str, usually: u32, most: impl Fn(S::Mode) -> u64) {
+    let how_many = std::env::var("BONFIRE_CRASH").unwrap_or_default();
+    let mut random = Random::announced(&format!("the power cuts, {of}"));
+    let modes = u32::try_from(S::MODES.len()).unwrap();
+    let rounds =
+        if how_many == "full" { 60 } else { how_many.parse().map_or(usually, |cuts: u32| cuts.div_ceil(modes)) };
     let (mut cuts, mut too_late) = (0u64, 0u64);
     for round in 0..rounds {
-        for mode in Mode::ALL {
+        for mode in S::MODES {
+            let mode = *mode;
             stage.reset(mode);
             // The state before is old: it was on the disk long before the run.
-            run("sync", &["-f", at.to_str().unwrap()]).expect("sync");
-            // Up to a little more than the operation takes, so that the end of it is struck as well.
-            let most = match mode {
-                Mode::Fresh | Mode::Update => 1_000,
-                Mode::Cancel => 150,
-                Mode::Remove => 40,
-            };
-            let after = Duration::from_millis(random.between(0, most));
+            run("sync", &["-f", disk.at.to_str().unwrap()]).expect("sync");
+            let after = Duration::from_millis(random.between(0, most(mode)));
             let what = format!("round {round}, {mode:?}, cut after {after:?}");
             let ended = stage.drive(mode, LIMIT, after);
             stage.stop();
             disk = disk.cut();
-            match ended {
-                Ended::Quiet => cuts += 1,
-                Ended::Event(_) | Ended::Exited(_) => too_late += 1,
-            }
-            eprintln!("{what}: {}", if matches!(ended, Ended::Quiet) { "in the middle" } else { "just after the end" });
+            let how = match &ended {
+                Ended::Quiet => "in the middle".to_owned(),
+                Ended::Event(event) if event["error"].is_null() => format!("just after the end: {event}"),
+                other => panic!("{what}: nothing was made to fail, and it ended as {other:?}"),
+            };
+            *if matches!(ended, Ended::Quiet) { &mut cuts } else { &mut too_late } += 1;
+            eprintln!("{what}: {how}");
             stage.check(mode, &what);
         }
     }
     println!(
         "{}",
-        json!({"crash_layer": "C", "cuts_in_the_middle": cuts, "cuts_just_after_the_end": too_late, "violations": 0})
+        json!({"crash_layer": "C", "of": of, "cuts_in_the_middle": cuts, "cuts_just_after_the_end": too_late,
+               "violations": 0})
     );
     assert!(cuts > 0, "no cut struck in the middle of a run");
     drop(disk);

@@ -1,20 +1,22 @@
-//! Crash layer B: the real program is killed at system calls, and system calls are made to fail, over downloads,
-//! updates, cancels and removals. Every injection is proven to have fired.
+//! Crash layer B: the real program is killed at system calls, and system calls are made to fail: over downloads, updates,
+//! cancels and removals of games; over captures, applies, resolves, rollbacks, prunes, imports and exports of saves between
+//! two paired devices. Every injection is proven to have fired.
 //!
 //! A small sample by default; as many points as `BONFIRE_CRASH` says, or all of them with `BONFIRE_CRASH=full`
-//! (`just crash`). Prints one line of counts.
+//! (`just crash`). Prints a line of counts for each.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 #![allow(clippy::print_stderr, reason = "counts and skips have to be seen")]
 #![allow(clippy::print_stdout, reason = "the line of counts is the result")]
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bonfire_tests::aftermath::{Ended, GAME, Mode, Stage};
+use bonfire_tests::aftermath::{Ended, Paths, Scene, Stage};
 use bonfire_tests::program::has_strace;
+use bonfire_tests::save_stage::SaveStage;
 use bonfire_tests::{Random, Room};
 use serde_json::json;
 
@@ -53,77 +55,80 @@ enum Injection {
     Error(&'static str),
 }
 
-struct Sweep {
-    stage: Stage,
+/// A mode, a system call, what is done to it, and at which of the calls.
+type Point<M> = (M, &'static str, Injection, u64);
+
+struct Sweep<S: Scene> {
+    stage: S,
     log: PathBuf,
+    /// What an undisturbed run of each mode touches.
+    touched: BTreeMap<S::Mode, BTreeSet<PathBuf>>,
     fired: BTreeMap<&'static str, u64>,
     unreached: u64,
     quiet: u64,
-    panics: u64,
+    panics: Vec<String>,
 }
 
-impl Sweep {
+impl<S: Scene> Sweep<S> {
+    fn new(mut stage: S, room: &Room) -> Self {
+        stage.seat().forgive_errors();
+        let log = room.folder().join("strace.log");
+        Self {
+            stage,
+            log,
+            touched: BTreeMap::new(),
+            fired: BTreeMap::new(),
+            unreached: 0,
+            quiet: 0,
+            panics: Vec::new(),
+        }
+    }
+
     /// Runs the mode under strace with these options; how it ended.
-    fn traced(&mut self, mode: Mode, options: &[String]) -> Ended {
+    fn traced(&mut self, mode: S::Mode, options: &[String]) -> Ended {
         self.stage.reset(mode);
         let mut wrapper: Vec<String> = ["strace", "-f", "-qq", "-o"].map(str::to_owned).to_vec();
         wrapper.push(self.log.display().to_string());
         wrapper.extend(options.iter().cloned());
-        // Only files of the games folder and the data folder: what goes wrong while the program is loaded, or on its
-        // way to the terminal, is not a matter of crash safety.
-        for path in self.paths() {
-            wrapper.extend(["-P".to_owned(), path.display().to_string()]);
-        }
         let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
-        self.stage.seat.under(&wrapper);
-        let panics = self.stage.seat.log().panics().len();
+        self.stage.seat().under(&wrapper);
+        let panics = self.stage.seat().log().panics().len();
         let ended = self.stage.drive(mode, RUN, RUN);
         self.stage.stop();
-        self.stage.seat.under(&[]);
-        self.panics += (self.stage.seat.log().panics().len() - panics) as u64;
+        self.stage.seat().under(&[]);
+        self.panics.extend(self.stage.seat().log().panics().split_off(panics));
         ended
     }
 
-    fn paths(&self) -> Vec<PathBuf> {
-        let root = self.stage.seat.root(GAME);
-        let (games, data) = (&self.stage.seat.games, &self.stage.seat.data);
-        let mut paths =
-            vec![games.clone(), root.clone(), data.clone(), root.join("extra"), root.join("extra/readme.txt")];
-        for name in [
-            "doom.eti",
-            "same.eti",
-            "gone.eti",
-            "version.ini",
-            ".version.ini.tmp",
-            ".version.ini.discarded",
-            ".bonfire.part",
-            ".bonfire.part.tmp",
-            ".lanspread.json",
-            ".lanspread.json.tmp",
-        ] {
-            paths.push(root.join(name));
-        }
-        paths.extend(["catalog.json", ".catalog.json.tmp"].map(|n| games.join(n)));
-        paths.extend(["state.db", "state.db-wal", "state.db-shm", "lock", "identity.pem"].map(|n| data.join(n)));
-        paths
-    }
-
     /// How often the busiest thread makes each call in an undisturbed run: the injections count by thread.
-    fn counts(&mut self, mode: Mode) -> BTreeMap<&'static str, u64> {
-        let known: Vec<&str> = WRITES.to_vec();
-        let ended = self.traced(mode, &["-e".to_owned(), format!("trace={}", known.join(","))]);
-        assert!(
-            matches!(ended, Ended::Event(_)),
-            "{mode:?} undisturbed: {ended:?}\n{}",
-            self.stage.seat.log().describe()
-        );
+    fn counts(&mut self, mode: S::Mode) -> BTreeMap<&'static str, u64> {
+        let mut options = vec!["-y".to_owned(), "-e".to_owned(), format!("trace={}", WRITES.join(","))];
+        let within = match self.stage.paths() {
+            Paths::These(paths) => {
+                options.extend(paths.iter().flat_map(|p| ["-P".to_owned(), p.display().to_string()]));
+                self.touched.insert(mode, paths.into_iter().collect());
+                vec![PathBuf::from("/")]
+            }
+            Paths::Beneath(folders) => folders,
+        };
+        let ended = self.traced(mode, &options);
+        let said = self.stage.seat().log().describe();
+        let is_done = matches!(&ended, Ended::Event(event) if event["error"].is_null());
+        assert!(is_done, "{mode:?} undisturbed: {ended:?}\n{said}");
         let mut by_thread: BTreeMap<(&'static str, String), u64> = BTreeMap::new();
         for line in std::fs::read_to_string(&self.log).unwrap().lines() {
             let mut words = line.split_whitespace();
             let (Some(thread), Some(call)) = (words.next(), words.next()) else { continue };
             let Some((name, _)) = call.split_once('(') else { continue };
-            if let Some(known) = WRITES.iter().find(|w| **w == name) {
-                *by_thread.entry((known, thread.to_owned())).or_default() += 1;
+            let Some(known) = WRITES.iter().find(|w| **w == name) else { continue };
+            let paths: Vec<&str> =
+                paths_of(line).filter(|p| within.iter().any(|w| Path::new(p).starts_with(w))).collect();
+            if paths.is_empty() {
+                continue;
+            }
+            *by_thread.entry((known, thread.to_owned())).or_default() += 1;
+            if within.len() > 1 {
+                self.touched.entry(mode).or_default().extend(paths.iter().map(PathBuf::from));
             }
         }
         let mut busiest = BTreeMap::new();
@@ -136,14 +141,16 @@ impl Sweep {
 
     /// Injects at the n-th call and checks what is left. Threads share the work differently each time, so a call that
     /// was not reached is tried again nearer; the first call is always reached.
-    fn point(&mut self, mode: Mode, call: &'static str, injection: Injection, mut n: u64) {
+    fn point(&mut self, mode: S::Mode, call: &'static str, injection: Injection, mut n: u64) {
         loop {
             let what = format!("{mode:?}, {injection:?} at {call} {n}");
             let rule = match injection {
                 Injection::Kill => format!("inject={call}:signal=SIGKILL:when={n}"),
                 Injection::Error(error) => format!("inject={call}:error={error}:when={n}"),
             };
-            let ended = self.traced(mode, &["-e".to_owned(), format!("trace={call}"), "-e".to_owned(), rule]);
+            let mut options = vec!["-e".to_owned(), format!("trace={call}"), "-e".to_owned(), rule];
+            options.extend(self.touched[&mode].iter().flat_map(|p| ["-P".to_owned(), p.display().to_string()]));
+            let ended = self.traced(mode, &options);
             let log = std::fs::read_to_string(&self.log).unwrap();
             let fired = match injection {
                 Injection::Kill => ended.is_killed() && log.contains("killed by SIGKILL"),
@@ -158,7 +165,7 @@ impl Sweep {
             if matches!(ended, Ended::Quiet) {
                 self.quiet += 1;
             }
-            let said = self.stage.seat.log().stderr();
+            let said = self.stage.seat().log().stderr();
             let last = if ended.is_killed() { "" } else { said.lines().last().unwrap_or_default() };
             eprintln!("{what}: {} {last}", shown(&ended));
             self.stage.check(mode, &what);
@@ -166,6 +173,12 @@ impl Sweep {
             return;
         }
     }
+}
+
+/// What a line of strace with `-y` names: what a descriptor stands for, and paths that are whole by themselves.
+fn paths_of(line: &str) -> impl Iterator<Item = &str> {
+    let descriptors = line.split('<').skip(1).filter_map(|rest| rest.split_once('>')).map(|(path, _)| path);
+    descriptors.chain(line.split('"').skip(1).step_by(2)).filter(|p| p.starts_with('/') && !p.ends_with(" (deleted)"))
 }
 
 fn shown(ended: &Ended) -> String {
@@ -178,43 +191,58 @@ fn shown(ended: &Ended) -> String {
 
 #[test]
 fn a_crash_or_an_error_at_any_system_call_loses_nothing() {
-    if !has_strace("the sweep over system calls") {
-        return;
-    }
-    let Some(room) = Room::new("syscalls") else { return };
-    let how_many = std::env::var("BONFIRE_CRASH").unwrap_or_default();
-    let mut random = Random::announced("the sweep over system calls");
-    let mut stage = Stage::new(&room);
-    stage.seat.forgive_errors();
-    let log = room.folder().join("strace.log");
-    let mut sweep = Sweep { stage, log, fired: BTreeMap::new(), unreached: 0, quiet: 0, panics: 0 };
-    let mut points: Vec<(Mode, &'static str, Injection, u64)> = Vec::new();
-    for mode in Mode::ALL {
-        for (call, count) in sweep.counts(mode) {
-            for n in 1..=count {
-                points.push((mode, call, Injection::Kill, n));
-                // One error a call in turn: all of them at every call would be five times the time.
-                let turn = usize::try_from(n).unwrap() + call.len();
-                points.push((mode, call, Injection::Error(ERRORS[turn % ERRORS.len()]), n));
+    let Some(room) = room("syscalls") else { return };
+    Sweep::new(Stage::new(&room), &room).over("games", 20);
+}
+
+#[test]
+fn a_crash_or_an_error_at_any_system_call_loses_no_save() {
+    let Some(room) = room("save-syscalls") else { return };
+    Sweep::new(SaveStage::new(&room, None), &room).over("saves", 9);
+}
+
+fn room(name: &str) -> Option<Room> {
+    if has_strace("the sweep over system calls") { Room::new(name) } else { None }
+}
+
+impl<S: Scene> Sweep<S> {
+    /// Strikes at some points of every mode, or as many as the environment says, and prints the counts.
+    fn over(mut self, of: &str, usually: usize) {
+        let how_many = std::env::var("BONFIRE_CRASH").unwrap_or_default();
+        let mut random = Random::announced(&format!("the sweep over system calls, {of}"));
+        let mut points: Vec<Point<S::Mode>> = Vec::new();
+        let mut sampled = Vec::new();
+        for mode in S::MODES {
+            let mut of_mode = Vec::new();
+            for (call, count) in self.counts(*mode) {
+                for n in 1..=count {
+                    of_mode.push((*mode, call, Injection::Kill, n));
+                    // One error a call in turn: all of them at every call would be five times the time.
+                    let turn = usize::try_from(n).unwrap() + call.len();
+                    of_mode.push((*mode, call, Injection::Error(ERRORS[turn % ERRORS.len()]), n));
+                }
             }
+            let count = how_many.parse().unwrap_or(usually).div_ceil(S::MODES.len());
+            sampled.extend(sample(of_mode.clone(), &mut random, count));
+            points.extend(of_mode);
         }
+        let possible = points.len();
+        if let Some((part, parts)) = part_of_the_whole() {
+            points = points.into_iter().skip(part - 1).step_by(parts).collect();
+        } else if how_many != "full" {
+            points = sampled;
+        }
+        for (mode, call, injection, n) in points {
+            self.point(mode, call, injection, n);
+        }
+        println!(
+            "{}",
+            json!({"crash_layer": "B", "of": of, "possible_points": possible, "kills": self.fired.get("kills"),
+                   "errors": self.fired.get("errors"), "tried_again_nearer": self.unreached, "quiet": self.quiet,
+                   "panics": self.panics.len(), "violations": 0})
+        );
+        assert!(self.panics.is_empty(), "an error must not be a panic:\n{}", self.panics.join("\n"));
     }
-    let possible = points.len();
-    if let Some((part, parts)) = part_of_the_whole() {
-        points = points.into_iter().skip(part - 1).step_by(parts).collect();
-    } else if how_many != "full" {
-        points = sample(points, &mut random, how_many.parse().unwrap_or(22));
-    }
-    for (mode, call, injection, n) in points {
-        sweep.point(mode, call, injection, n);
-    }
-    println!(
-        "{}",
-        json!({"crash_layer": "B", "possible_points": possible, "kills": sweep.fired.get("kills"),
-               "errors": sweep.fired.get("errors"), "tried_again_nearer": sweep.unreached, "quiet": sweep.quiet,
-               "panics": sweep.panics, "violations": 0})
-    );
-    assert_eq!(sweep.panics, 0, "an error must not be a panic:\n{}", sweep.stage.seat.log().panics().join("\n"));
 }
 
 /// `BONFIRE_CRASH_PART=2/3` runs the second third of the full sweep, so that several may share the time.
@@ -226,10 +254,10 @@ fn part_of_the_whole() -> Option<(usize, usize)> {
     Some((part, parts))
 }
 
-/// Some of the points, with every mode and as many different calls as there is room for.
+/// Some of the points of a mode, with as many different calls as there is room for.
 fn sample<T: Copy>(mut points: Vec<T>, random: &mut Random, count: usize) -> Vec<T> {
     let mut chosen = Vec::new();
-    // Evenly over the list, which is ordered by mode and call, with a random place in each stretch.
+    // Evenly over the list, which is ordered by call, with a random place in each stretch.
     let stretch = (points.len() / count).max(1);
     while !points.is_empty() && chosen.len() < count {
         let part: Vec<T> = points.drain(..stretch.min(points.len())).collect();
