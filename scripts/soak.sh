@@ -59,9 +59,11 @@ pure() {
 }
 
 pure bonfire-engine "--test saves" "$@"
+pure bonfire-engine "--test pictures" "$@"
 pure bonfire-engine "--lib" "$@"
 pure bonfire-proto "--test saves" "$@"
 pure bonfire-proto "--test paths" "$@"
+pure bonfire-proto "--test pictures" "$@"
 if wanted rooms "$@"; then
     run rooms_simulated "seeds $seeds" env BONFIRE_SEEDS="$seeds" \
         cargo test --release --locked -q -p bonfire-testkit --test rooms_simulated -- --nocapture

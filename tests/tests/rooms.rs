@@ -24,6 +24,8 @@ mod library;
 mod own_files;
 #[path = "rooms/pairing.rs"]
 mod pairing;
+#[path = "rooms/pictures.rs"]
+mod pictures;
 #[path = "rooms/play.rs"]
 mod play;
 #[path = "rooms/real_games.rs"]

@@ -30,7 +30,7 @@ const PARTS: &[(&str, &[&str])] = &[
         ],
     ),
     ("player_parts", &["SharedEntry", "ChangeType", "Watermark", "StateRecord", "StateMark"]),
-    ("record_parts", &["Retention", "SyncMode", "Choice"]),
+    ("record_parts", &["Retention", "SyncMode", "Choice", "PictureFormat"]),
     ("snapshot_parts", &["Snapshot", "SnapshotKind", "SaveEntry", "ObjectRef"]),
     ("pair_parts", &["PairDevice", "PairPlayer", "PairPart", "DeviceRole", "PairRefusal"]),
 ];
@@ -147,9 +147,19 @@ impl Types {
             reserved: Vec::new(),
             closes: tree::read("crates/proto/src/close.rs"),
         };
-        for file in
-            ["chunk", "limits", "message", "message_sync", "message_save", "message_pair", "game", "save", "error_code"]
-        {
+        for file in [
+            "chunk",
+            "limits",
+            "message",
+            "message_sync",
+            "message_save",
+            "message_sidecar",
+            "message_pair",
+            "game",
+            "picture",
+            "save",
+            "error_code",
+        ] {
             types.take_all(file, &format!("crates/proto/src/{file}.rs"));
         }
         types.take_all("model", "crates/engine/src/replication/model.rs");

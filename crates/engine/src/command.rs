@@ -13,9 +13,9 @@ use bonfire_proto::{GameId, PeerId, PlayerId, SnapshotId};
 use serde::{Deserialize, Serialize};
 
 use crate::saves::compare::Comparison;
-use crate::saves_view::{AuditEntry, SlotView, VersionView};
+use crate::saves_view::{AuditEntry, PictureView, SlotView, VersionView};
 pub use devices::{DevicesCommand, RegisteredAs};
-pub use saves::{AuditFilter, Placed, ResolveWith, RootSpec, SaveRef, SavesCommand};
+pub use saves::{AuditFilter, PictureAct, Placed, ResolveWith, RootSpec, SaveRef, SavesCommand};
 
 /// Anything a front end can ask.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -198,6 +198,16 @@ pub enum Reply {
     Exported {
         /// The archive.
         path: String,
+    },
+    /// The picture of a version, as it is now.
+    Picture {
+        /// The version.
+        snapshot: SnapshotId,
+        /// Its picture.
+        picture: Box<PictureView>,
+        /// Where it was written to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        path: Option<String>,
     },
     /// A player.
     Player {

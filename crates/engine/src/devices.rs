@@ -49,12 +49,27 @@ impl Engine {
 
     /// What a change among the peers means for players: who is connected, what they say, what they answered.
     pub(crate) fn players_hear(&mut self, change: &PeersChange, fx: &mut Vec<Effect>) {
+        if let PeersChange::Appeared(peer) | PeersChange::Rewired(peer) | PeersChange::Lost(peer, _) = change {
+            self.pictures_unsaid(*peer);
+        }
         let news = match change {
             PeersChange::Appeared(peer) | PeersChange::Rewired(peer) => match self.proven(*peer) {
                 Some((who, conn)) => self.players.appeared(who, conn, fx),
                 None => return,
             },
             PeersChange::Lost(peer, _) => self.players.lost(*peer),
+            PeersChange::Said(peer, message) if matches!(**message, Control::AvailabilityDigest(_)) => {
+                if let (Some((who, _)), Control::AvailabilityDigest(digest)) = (self.proven(*peer), &**message) {
+                    self.pictures_said(who, digest);
+                }
+                return;
+            }
+            PeersChange::Answered(peer, request, answer) if matches!(**request, Request::SidecarQuery(_)) => {
+                if let (Some((who, _)), Request::SidecarQuery(query)) = (self.proven(*peer), &**request) {
+                    self.pictures_answered(who, query, answer);
+                }
+                return;
+            }
             PeersChange::Said(peer, message) => match self.proven(*peer) {
                 Some((who, _)) => self.players.said(who, Control::clone(message), self.wall, fx),
                 None => return,
@@ -68,10 +83,18 @@ impl Engine {
         self.news(news, fx);
     }
 
-    /// Answers a question about a player's devices, as far as the asker may ask it.
+    /// Answers a question about a player's devices or pictures, as far as the asker may ask it.
     #[must_use]
     pub fn answer(&self, who: Proven, request: &Request) -> Response {
-        self.players.answer(who, request)
+        match request {
+            Request::SidecarQuery(_) => self.answer_pictures(who, request),
+            _ => self.players.answer(who, request),
+        }
+    }
+
+    /// Who is at the other end of the connection to a peer.
+    pub(crate) fn proven_of(&self, peer: PeerId) -> Option<Proven> {
+        self.proven(peer).map(|(who, _)| who)
     }
 
     fn proven(&self, peer: PeerId) -> Option<(Proven, ConnId)> {

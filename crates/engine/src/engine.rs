@@ -28,6 +28,7 @@ use crate::quiet::Quiet;
 use crate::record::{self, Stored};
 use crate::report::Report;
 use crate::saves::desk::Desk;
+use crate::sidecars::Sidecars;
 use crate::time::{Instant, UnixMillis};
 use crate::trust::{Proven, Roster};
 use crate::view::Shown;
@@ -83,6 +84,7 @@ pub struct Engine {
     pub(crate) shown: Shown,
     pub(crate) players: Players,
     pub(crate) desk: Desk,
+    pub(crate) sidecars: Sidecars,
     /// The wall clock as it was last told.
     pub(crate) wall: UnixMillis,
     /// The time of the input that is taken in.
@@ -104,6 +106,7 @@ impl Engine {
         let mut stored = setup.stored;
         let players = Players::restore(now, me, &setup.name, setup.about, setup.seed, &mut stored);
         let desk = Desk::restore(setup.me, &mut stored);
+        let sidecars = Sidecars::restore(std::mem::take(&mut stored.sidecars));
         let mut engine = Self {
             me: setup.me,
             name: setup.name,
@@ -124,6 +127,7 @@ impl Engine {
             shown: Shown::default(),
             players,
             desk,
+            sidecars,
             wall: UnixMillis(0),
             now,
         };
@@ -152,6 +156,7 @@ impl Engine {
                 self.listen = Some(addr);
                 self.read_catalog(&mut fx);
                 self.begin_saves(now, &mut fx);
+                self.begin_sidecars();
             }
             Input::Discovery(Discovered::Works) => self.problem_solved("discovery_failed"),
             Input::Discovery(seen) => {
@@ -172,6 +177,7 @@ impl Engine {
             Input::Hashed(ended) => self.hashed(now, ended, &mut fx),
             Input::Op(op, input) => self.op(now, op, input, &mut fx),
             Input::Save(input) => self.save(now, input, &mut fx),
+            Input::Sidecar(input) => self.sidecar(input, &mut fx),
             Input::Pairing(id, input) => self.pairing(now, id, input, &mut fx),
             Input::Probed(id, results) => fx.push(Effect::Reply(id, Ok(Reply::Probed { results }))),
             Input::Deadline => {}
@@ -190,6 +196,7 @@ impl Engine {
             self.quiet.next_deadline(|g| !self.gate.is_waiting_for(g)).map(|at| (at, "a folder at rest")),
             self.peers.next_deadline(),
             self.desk.next_deadline(),
+            self.sidecars.next_deadline(),
             self.players.next_deadline(),
         ]
         .into_iter()
@@ -341,6 +348,7 @@ impl Engine {
         self.peers_changed(&changes, fx);
         self.hash_next(fx);
         self.players.due(now, fx);
+        self.due_sidecars(now, fx);
         self.due_saves(now, fx);
     }
 }

@@ -15,6 +15,7 @@ use crate::record::Record;
 use crate::remote::Assembled;
 use crate::report::Report;
 use crate::saves::work::{Placement, SaveInput, SaveJob, SetKey};
+use crate::sidecars::work::{SidecarInput, SidecarJob};
 use crate::snapshot::Phase;
 use crate::trust::roster::Proven;
 use crate::trust::{DeviceRole, Secret};
@@ -72,6 +73,8 @@ pub enum Input {
     Op(OpId, OpInput),
     /// Something about saves.
     Save(SaveInput),
+    /// Something about pictures of saves.
+    Sidecar(SidecarInput),
     /// Something about a pairing.
     Pairing(PairId, PairInput),
     /// Peers answered a probe.
@@ -312,6 +315,8 @@ pub enum Effect {
     Ask(ConnId, Box<Request>),
     /// Do something with a save.
     Save(Box<SaveJob>),
+    /// Do something with a picture of a save.
+    Sidecar(Box<SidecarJob>),
     /// Read the audit log; the answer is `SaveInput::Answered`.
     Audit(CommandId, AuditFilter),
     /// Watch the folders of a save set, instead of those watched before; none stops it.

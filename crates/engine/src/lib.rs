@@ -30,6 +30,7 @@ pub mod report;
 pub mod saves;
 pub mod saves_view;
 pub mod serving;
+pub mod sidecars;
 pub mod snapshot;
 pub mod swarm;
 pub mod time;

@@ -15,6 +15,7 @@ use crate::saves::lineage::Node;
 use crate::saves::slot::SlotRecord;
 use crate::saves::work::{Placement, SetKey};
 use crate::saves_view::AuditEntry;
+use crate::sidecars::work::Sidecar;
 
 /// A batch with all that it records in one transaction, at the place of the first: a commit costs a sync of the disk, and what
 /// is decided may be durable sooner than it has to be.
@@ -187,6 +188,8 @@ pub struct Stored {
     pub slots: Vec<KnownSlot>,
     /// Snapshots by line. What of it is whole, the store of snapshots has decided.
     pub nodes: Vec<(Line, Vec<KnownNode>)>,
+    /// Pictures of snapshots that lie in the data folder.
+    pub sidecars: Vec<Sidecar>,
 }
 
 /// A player with its log and state.

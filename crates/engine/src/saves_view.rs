@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bonfire_proto::message_pair::DeviceRole;
-use bonfire_proto::{GameId, PeerId, PlayerId, SlotName, SnapshotId, SnapshotKind};
+use bonfire_proto::{GameId, PeerId, PictureFormat, PlayerId, SlotName, SnapshotId, SnapshotKind};
 use serde::{Deserialize, Serialize};
 
 use crate::report::Report;
@@ -177,6 +177,24 @@ pub struct VersionView {
     /// What the player wrote about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// Its picture, when it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub picture: Option<PictureView>,
+}
+
+/// The picture of a version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PictureView {
+    /// BLAKE3 of its bytes, 64 hexadecimal digits.
+    pub hash: String,
+    /// Its bytes.
+    pub size: u64,
+    /// Its format.
+    pub format: PictureFormat,
+    /// Whether its bytes are on this device.
+    pub is_here: bool,
+    /// How many other devices of the player are connected and say that they have it.
+    pub others: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -203,7 +221,8 @@ pub struct AuditEntry {
     pub device: PeerId,
     /// What: `saved`, `applied`, `joined`, `resolved`, `rolled_back`, `deleted`, `conflict`, `pruned`, `imported`,
     /// `switched`, `released`, `pinned`, `unpinned`, `noted`, `retention`, `tracked`, `untracked`, `player_created`,
-    /// `paired`, `removed`, `renamed`, `enabled`, `disabled`, `registered`, `edit_survived`, `forgotten`.
+    /// `paired`, `removed`, `renamed`, `enabled`, `disabled`, `registered`, `edit_survived`, `forgotten`,
+    /// `pictured`, `unpictured`.
     pub action: String,
     /// The version that came of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -82,6 +82,8 @@ pub fn may_serve(view: &ServingView, request: &Request) -> Result<(), ErrorMsg> 
         | Request::SharedChangeRequest(_)
         | Request::GetSnapshots(_)
         | Request::GetObjects(_)
+        | Request::SidecarQuery(_)
+        | Request::GetSidecar(_)
         | Request::ProbeBack(_) => Ok(()),
         Request::GetGame(r) => view.servable(&r.game_id).map(|_| ()),
         Request::GetChunkHashes(r) => may_read(view, &r.game_id, r.manifest_hash, &r.path),

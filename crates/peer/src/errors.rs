@@ -4,7 +4,7 @@ use std::error::Error;
 use std::net::SocketAddr;
 
 use bonfire_disk::saves::SaveError;
-use bonfire_disk::{DiskError, RemoveError};
+use bonfire_disk::{DiskError, RemoveError, SidecarError};
 use bonfire_engine::{ErrorClass, Report};
 use bonfire_net::NetError;
 use bonfire_proto::message::ErrorMsg;
@@ -54,6 +54,16 @@ pub(crate) fn save(error: &SaveError) -> Report {
     if error.is_no_space() {
         report = report.hint("free some space on that disk; it goes on by itself");
     }
+    if error.is_retryable() { report.retryable() } else { report }
+}
+
+pub(crate) fn sidecar(error: &SidecarError) -> Report {
+    let report = Report::new(error.class(), error.code(), chain(error));
+    let report = match error {
+        SidecarError::NoPicture { .. } => report.hint("a picture is a PNG, JPEG or WebP file of at most 4 MiB"),
+        SidecarError::Disk(e) if e.is_no_space() => report.hint("free some space on that disk, then ask again"),
+        _ => report,
+    };
     if error.is_retryable() { report.retryable() } else { report }
 }
 

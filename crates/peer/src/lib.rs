@@ -21,6 +21,7 @@ mod progress;
 mod running;
 mod saves;
 mod serve;
+mod sidecars;
 mod start;
 mod task;
 mod verify;

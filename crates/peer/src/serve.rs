@@ -33,11 +33,13 @@ use crate::index::Index;
 use crate::pairing::Pairing;
 use crate::probe;
 use crate::saves::Saves;
+use crate::sidecars::Pictures;
 use crate::task::Event;
 use crate::world::World;
 
 mod asker;
 mod lists;
+mod pictures;
 mod saves;
 
 use asker::Asker;
@@ -64,6 +66,7 @@ pub(crate) struct Server {
     lists: Lists,
     roster: watch::Receiver<Arc<Roster>>,
     saves: Saves,
+    pictures: Pictures,
     /// Pairings that others began.
     pairings: Arc<AtomicU64>,
 }
@@ -81,12 +84,12 @@ impl Server {
         endpoint: Endpoint,
         view: watch::Receiver<Arc<ServingView>>,
         roster: watch::Receiver<Arc<Roster>>,
-        saves: Saves,
+        (saves, pictures): (Saves, Pictures),
         events: mpsc::Sender<Event>,
     ) -> Self {
         let memory = Arc::new(Semaphore::new(CHUNKS_IN_MEMORY));
         let lists = Lists::new(world.clone(), index.clone());
-        Self { world, index, endpoint, view, events, memory, lists, roster, saves, pairings: Arc::default() }
+        Self { world, index, endpoint, view, events, memory, lists, roster, saves, pictures, pairings: Arc::default() }
     }
 
     /// Serves one connection until it closes.
@@ -175,7 +178,7 @@ impl Server {
                     answered = self.chunks(&view, asker, r, reply) => answered,
                 }
             }
-            Request::StateRequest(_) | Request::SharedChangeRequest(_) => {
+            Request::StateRequest(_) | Request::SharedChangeRequest(_) | Request::SidecarQuery(_) => {
                 let (ask, answer) = oneshot::channel();
                 conns::send(&self.events, Event::Asked(asker.proven, Box::new(request.clone()), ask)).await;
                 match answer.await {
@@ -190,6 +193,14 @@ impl Server {
                     biased;
                     _ = stopped => Ok(()),
                     answered = self.objects(asker, request, r, reply) => answered,
+                }
+            }
+            Request::GetSidecar(r) => {
+                let stopped = reply.stopped();
+                tokio::select! {
+                    biased;
+                    _ = stopped => Ok(()),
+                    answered = self.picture(asker, request, r, reply) => answered,
                 }
             }
             Request::ProbeBack(r) => {

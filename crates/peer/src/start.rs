@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use bonfire_disk::fs::Fs;
 use bonfire_disk::saves::SaveStore;
-use bonfire_disk::{Claim, DiskError, GamesFolder, Holder, Recovered, WatchEvent, Watcher};
+use bonfire_disk::{Claim, DiskError, GamesFolder, Holder, Recovered, Sidecars, WatchEvent, Watcher};
 use bonfire_engine::engine::{Engine, Setup};
 use bonfire_engine::input::{Discovered, Input, Resumable, Watched};
 use bonfire_engine::offers::Target;
@@ -33,6 +33,7 @@ use crate::machine::{self, Machine};
 use crate::players_file::PlayersFile;
 use crate::saves::{LiveSaves, Saves, Watching};
 use crate::serve::Server;
+use crate::sidecars::Pictures;
 use crate::task::{Event, State, Task};
 use crate::world::{Clock, Random, SystemClock, SystemRandom, World};
 
@@ -174,7 +175,7 @@ pub async fn start_on(config: PeerConfig, platform: Platform) -> Result<PeerHand
             Ok::<_, Report>((recovered, library, Index::load(recover.clone())?, held))
         })
         .await??;
-    let Held { saves, players, stored, problems: mut held_problems } = held;
+    let Held { saves, pictures, players, stored, problems: mut held_problems } = held;
     let (events_tx, events) = mpsc::channel(EVENTS);
     let (commands_tx, commands) = mpsc::channel(COMMANDS);
     let (told, first_events) = broadcast::channel(TOLD);
@@ -225,8 +226,9 @@ pub async fn start_on(config: PeerConfig, platform: Platform) -> Result<PeerHand
     let first = library::snapshot(&engine, &about, bonfire_engine::Instant(0), 0);
     let (snapshot_tx, snapshot) = watch::channel(Arc::new(first));
     let (roster, members) = watch::channel(Arc::new(engine.take_roster().unwrap_or_default()));
+    let of_players = (saves.clone(), pictures.clone());
     let server =
-        Server::new(world.clone(), index.clone(), endpoint.clone(), view, members, saves.clone(), events_tx.clone());
+        Server::new(world.clone(), index.clone(), endpoint.clone(), view, members, of_players, events_tx.clone());
     let hasher = Hasher::new(world.clone(), index.clone());
     let watcher = if watch { watch_folder(&world, index.clone(), &events_tx) } else { None };
     let watching = if watch { Watching::start(live, events_tx.clone()) } else { Watching::default() };
@@ -251,6 +253,7 @@ pub async fn start_on(config: PeerConfig, platform: Platform) -> Result<PeerHand
         serving,
         roster,
         saves,
+        pictures,
         watching,
         players: Arc::new(Mutex::new(players)),
         snapshot: snapshot_tx,
@@ -271,6 +274,7 @@ pub async fn start_on(config: PeerConfig, platform: Platform) -> Result<PeerHand
 /// What a data folder holds of players and saves.
 struct Held {
     saves: Saves,
+    pictures: Pictures,
     players: PlayersFile,
     stored: Stored,
     problems: Vec<PeerEvent>,
@@ -287,8 +291,15 @@ impl Held {
         live: Arc<dyn LiveSaves>,
     ) -> Result<Self, Report> {
         let mut problems = Vec::new();
+        let sidecars = Sidecars::new(data.clone(), data_dir.clone());
         let store = SaveStore::open(data.clone(), data_dir).map_err(|e| errors::save(&e))?;
         let mut stored = world.database.with(|s| s.stored(me)).map_err(|e| errors::store(&e))?;
+        match sidecars.sweep() {
+            Ok(here) => stored.sidecars = here,
+            // No save needs a picture, and no start either.
+            Err(error) => problems.push(PeerEvent::ProblemFound { game: None, error: errors::sidecar(&error) }),
+        }
+        let pictures = Pictures::new(sidecars, live.clone(), world.blocking);
         let saves = Saves::new(world.clone(), store, data.clone(), live);
         saves.recover(&mut stored, &mut problems)?;
         let in_file = PlayersFile::read(&data).unwrap_or_else(|error| {
@@ -308,7 +319,7 @@ impl Held {
         }
         let known = stored.players.iter().map(|p| p.known.clone());
         let players = PlayersFile::holding(data, known, &in_file)?;
-        Ok(Self { saves, players, stored, problems })
+        Ok(Self { saves, pictures, players, stored, problems })
     }
 }
 

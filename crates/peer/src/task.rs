@@ -12,11 +12,13 @@ use bonfire_engine::engine::Engine;
 use bonfire_engine::input::{CommandId, ConnId, Effect, Input, OpId, OpPlan, PairAnswer, PairId, PairInput};
 use bonfire_engine::saves::work::SaveJob;
 use bonfire_engine::serving::ServingView;
+use bonfire_engine::sidecars::work::{Sidecar, SidecarJob};
 use bonfire_engine::trust::roster::{Proven, Roster};
 use bonfire_engine::{ErrorClass, EventRecord, PeerEvent, Report, Snapshot, UnixMillis};
 use bonfire_net::{Connection, Discovery, Endpoint};
 use bonfire_proto::PeerId;
-use bonfire_proto::message::{Control, Request, Response};
+use bonfire_proto::message::{Control, ErrorMsg, Request, Response};
+use bonfire_proto::message_sidecar::GetSidecar;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -33,6 +35,7 @@ use crate::probe;
 use crate::running::{Run, Running};
 use crate::saves::{Saves, Watching};
 use crate::serve::Server;
+use crate::sidecars::Pictures;
 use crate::verify;
 use crate::world::World;
 
@@ -52,6 +55,8 @@ pub(crate) enum Event {
     Library(Request, oneshot::Sender<Arc<Vec<Response>>>),
     /// A question about a player's devices.
     Asked(Proven, Box<Request>, oneshot::Sender<Box<Response>>),
+    /// Which picture a request is for, if it may be had.
+    Picture(Proven, GetSidecar, oneshot::Sender<Result<Sidecar, ErrorMsg>>),
     /// A pairing has something to say, and where its answer goes.
     Pairing(PairId, Box<PairInput>, mpsc::Sender<PairAnswer>),
 }
@@ -70,6 +75,7 @@ pub(crate) struct Task {
     pub(crate) serving: watch::Sender<Arc<ServingView>>,
     pub(crate) roster: watch::Sender<Arc<Roster>>,
     pub(crate) saves: Saves,
+    pub(crate) pictures: Pictures,
     pub(crate) watching: Watching,
     /// Behind a lock, since it is written where blocking is allowed.
     pub(crate) players: Arc<Mutex<PlayersFile>>,
@@ -93,6 +99,8 @@ pub(crate) struct State {
     workers: JoinSet<()>,
     /// Jobs of saves that are under way, by worker.
     saving: BTreeMap<tokio::task::Id, SaveJob>,
+    /// Jobs of pictures that are under way, by worker.
+    picturing: BTreeMap<tokio::task::Id, SidecarJob>,
     problems: Vec<PeerEvent>,
     pages: library::Pages,
     stop: bool,
@@ -173,6 +181,11 @@ impl Task {
             Event::Asked(who, request, reply) => {
                 if reply.send(Box::new(self.engine.answer(who, &request))).is_err() {
                     tracing::debug!("a question was given up");
+                }
+            }
+            Event::Picture(who, request, reply) => {
+                if reply.send(self.engine.give_picture(who, &request)).is_err() {
+                    tracing::debug!("a request for a picture was given up");
                 }
             }
             Event::Pairing(id, input, answers) => {
@@ -266,6 +279,7 @@ impl Task {
                 self.state.workers.spawn(conns::ask(conn, connection, request, self.events.clone()));
             }
             Effect::Save(job) => self.save(*job),
+            Effect::Sidecar(job) => self.picture(*job),
             Effect::Audit(command, filter) => {
                 self.state.workers.spawn(players::audit(self.world.clone(), command, filter, self.events.clone()));
             }
@@ -325,6 +339,7 @@ impl Task {
         let error = match ended {
             Ok(id) => {
                 self.state.saving.remove(&id);
+                self.state.picturing.remove(&id);
                 return;
             }
             Err(error) => error,
@@ -333,6 +348,13 @@ impl Task {
         if let Some(job) = self.state.saving.remove(&error.id()) {
             let input = crate::saves::failure(job, bug(&format!("a worker of saves failed: {error}")));
             return self.feed(Input::Save(input)).await;
+        }
+        if let Some(job) = self.state.picturing.remove(&error.id()) {
+            let error = bug(&format!("a worker of pictures failed: {error}"));
+            if let Some(input) = crate::sidecars::failure(job, error) {
+                self.feed(Input::Sidecar(input)).await;
+            }
+            return;
         }
         let Some((op, game)) = self.state.running.of_worker(error.id()) else { return };
         let work = download::broke(self.world.clone(), op, game, self.events.clone());

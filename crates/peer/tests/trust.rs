@@ -8,18 +8,34 @@ mod seat;
 
 use std::collections::BTreeSet;
 
-use bonfire_engine::command::DevicesCommand;
+use bonfire_engine::command::{DevicesCommand, PictureAct, SaveRef, SavesCommand};
 use bonfire_net::Answer;
 use bonfire_proto::limits::OBJECTS_PER_REQUEST_MAX;
 use bonfire_proto::message::{GetLibrarySnapshot, Request, Response};
 use bonfire_proto::message_save::{GetObjects, GetSnapshots};
+use bonfire_proto::message_sidecar::{GetSidecar, SidecarQuery};
 use bonfire_proto::message_sync::{SharedChangeRequest, StateRequest};
 use bonfire_proto::save::Snapshot;
-use bonfire_proto::{Digest, ErrorCode, ObjectRef, PlayerId, SnapshotId};
+use bonfire_proto::{Digest, ErrorCode, ObjectRef, PictureRef, PlayerId, SnapshotId};
 
 use player::raw::Raw;
-use player::{add_save, code, devices, make_player, slot};
-use seat::{MIB, Seat, write};
+use player::{add_save, code, devices, make_player, saves, slot};
+use seat::{MIB, Seat, game, write};
+
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\nand so on";
+
+fn a_picture() -> PictureRef {
+    PictureRef::of(PNG).unwrap()
+}
+
+/// Attaches the picture to a version of a seat's save.
+async fn attach(seat: &Seat, snapshot: SnapshotId) {
+    let file = seat.dir.path().join("shot.png");
+    std::fs::write(&file, PNG).unwrap();
+    let at = SaveRef { game: game("doom"), slot: None, player: None };
+    let act = PictureAct::Attach { file: file.display().to_string() };
+    saves(seat, SavesCommand::Picture { at, snapshot, act }).await.unwrap();
+}
 
 /// Every request about a player.
 fn requests(player_id: PlayerId, snapshot_id: SnapshotId) -> Vec<Request> {
@@ -35,6 +51,8 @@ fn requests(player_id: PlayerId, snapshot_id: SnapshotId) -> Vec<Request> {
         Request::SharedChangeRequest(SharedChangeRequest { player_id, since: Vec::new(), since_hlc: None, limit: 10 }),
         Request::GetSnapshots(GetSnapshots { player_id, ids: vec![snapshot_id] }),
         Request::GetObjects(GetObjects { player_id, snapshot_id, objects: vec![object] }),
+        Request::SidecarQuery(SidecarQuery { player_id, hashes: vec![a_picture().hash] }),
+        Request::GetSidecar(GetSidecar { player_id, hash: a_picture().hash }),
     ]
 }
 
@@ -47,6 +65,7 @@ async fn host(mib: usize) -> (Seat, PlayerId, SnapshotId) {
     add_save(&host, "doom").await;
     host.when("a version", |s| slot(s, "doom").is_some_and(|s| s.stored == 1)).await;
     let head = slot(&host.view(), "doom").unwrap().heads[0].id;
+    attach(&host, head).await;
     (host, player, head)
 }
 
@@ -99,6 +118,18 @@ async fn a_device_is_given_what_it_asks_for_and_nothing_of_another_player() {
         assert_eq!(chunk(&mut answer).await, Ok(u32::try_from(index).unwrap()));
     }
     assert!(answer.next().await.unwrap().is_none());
+    // The picture, and whether it is there; none that is not.
+    let query = SidecarQuery { player_id: player, hashes: vec![a_picture().hash, Digest([1; 32])] };
+    let answer = device.ask(&Request::SidecarQuery(query)).await.next().await.unwrap();
+    let Some(Response::SidecarAnswer(answer)) = answer else { panic!("{answer:?}") };
+    assert_eq!((answer.player_id, answer.has), (player, vec![a_picture().hash]));
+    let mut answer = device.ask(&Request::GetSidecar(GetSidecar { player_id: player, hash: a_picture().hash })).await;
+    let Some(Response::Chunk(chunk)) = answer.next().await.unwrap() else { panic!("no picture") };
+    assert_eq!((chunk.index, chunk.hash, chunk.len), (0, a_picture().hash, a_picture().len));
+    assert_eq!(answer.read_raw(PNG.len()).await.unwrap().unwrap(), PNG);
+    assert!(answer.next().await.unwrap().is_none());
+    let other = GetSidecar { player_id: player, hash: Digest([1; 32]) };
+    assert_eq!(device.refused(&Request::GetSidecar(other)).await.code, ErrorCode::NotFound);
     // An object that no version of the player has is left out, as is a version that is not there.
     let stranger = ObjectRef { hash: Digest([1; 32]), len: 1 };
     let request = GetObjects { player_id: player, snapshot_id: head, objects: vec![stranger] };

@@ -16,7 +16,9 @@ pub mod limits;
 pub mod message;
 pub mod message_pair;
 pub mod message_save;
+pub mod message_sidecar;
 pub mod message_sync;
+pub mod picture;
 pub mod rel_path;
 pub mod save;
 pub mod text;
@@ -31,5 +33,6 @@ pub use ids::{
 };
 pub use layout::{ChunkBitmap, ChunkLayout, ChunkRef};
 pub use message::{Control, Hello, Request, Response};
+pub use picture::{PictureFormat, PictureRef};
 pub use rel_path::{PathError, RelPath};
 pub use save::{ObjectRef, SaveEntry, SlotName, Snapshot, SnapshotKind};

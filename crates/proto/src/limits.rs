@@ -116,3 +116,12 @@ pub const SNAPSHOTS_PER_REQUEST_MAX: usize = 256;
 
 /// Most objects asked for at once: with pieces of 256 KiB on average a request moves 64 MiB, and a list of them is 24 KiB.
 pub const OBJECTS_PER_REQUEST_MAX: usize = 256;
+
+/// Longest picture of a snapshot in bytes (4 MiB): a screenshot of a large screen as PNG, and one chunk.
+pub const PICTURE_LEN_MAX: u32 = 4 << 20;
+
+/// Most pictures that one `availability_digest` names (67 bytes each in JSON).
+pub const SIDECARS_PER_DIGEST_MAX: usize = 1_024;
+
+/// Most pictures asked about at once.
+pub const SIDECARS_PER_QUERY_MAX: usize = 256;

@@ -13,6 +13,7 @@ use crate::game::{GameSummary, LibrarySummary, ManifestFile};
 use crate::ids::{ContentHash, Digest, GameId, LibraryEpoch, ManifestHash, PeerId};
 use crate::limits;
 use crate::message_save::{GetObjects, GetSnapshots, SnapshotsMsg};
+use crate::message_sidecar::{AvailabilityDigest, GetSidecar, SidecarAnswer, SidecarQuery};
 use crate::message_sync::{
     AckSharedChanges, SharedChange, SharedChangeBatch, SharedChangeRequest, SharedChangeResponse, StateBatch,
     StateChange, StateRequest, StateResponse,
@@ -167,6 +168,8 @@ pub enum Control {
     SharedChangeBatch(SharedChangeBatch),
     /// What the sender holds of an author's shared changes.
     AckSharedChanges(AckSharedChanges),
+    /// Which pictures the sender has.
+    AvailabilityDigest(AvailabilityDigest),
     /// Asks for a sign of life.
     Ping(Ping),
     /// The sign of life.
@@ -258,6 +261,10 @@ pub enum Request {
     GetSnapshots(GetSnapshots),
     /// Objects of a snapshot.
     GetObjects(GetObjects),
+    /// Which of some pictures are held.
+    SidecarQuery(SidecarQuery),
+    /// A picture.
+    GetSidecar(GetSidecar),
     /// Whether the asker can be reached.
     ProbeBack(ProbeBack),
 }
@@ -307,15 +314,15 @@ pub struct ChunkHashes {
     pub pages: u32,
 }
 
-/// Announces one chunk of a game, or one object of a save: exactly `len` raw bytes follow the frame.
+/// Announces one chunk of a game, one object of a save, or a picture: exactly `len` raw bytes follow the frame.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chunk {
-    /// Index of the chunk in its file; for an object, its position among those that were asked for.
+    /// Index of the chunk in its file; for an object, its position among those that were asked for; 0 for a picture.
     pub index: u32,
     /// Bytes that follow, at most 4 MiB.
     pub len: u32,
     /// Digest of those bytes as chunk `index` of the file. A file of several chunks uses BLAKE3 chaining values; the
-    /// only chunk of a file uses the file's BLAKE3 hash. An object has its own BLAKE3 hash.
+    /// only chunk of a file uses the file's BLAKE3 hash. An object and a picture have their own BLAKE3 hash.
     pub hash: Digest,
 }
 
@@ -344,7 +351,7 @@ pub enum Response {
     Unchanged(Unchanged),
     /// A page of chunk digests.
     ChunkHashes(ChunkHashes),
-    /// A chunk, or an object; its bytes follow.
+    /// A chunk, an object or a picture; its bytes follow.
     Chunk(Chunk),
     /// A page of device-owned state.
     StateResponse(StateResponse),
@@ -352,6 +359,8 @@ pub enum Response {
     SharedChangeResponse(SharedChangeResponse),
     /// Snapshots.
     Snapshots(SnapshotsMsg),
+    /// Pictures that are held.
+    SidecarAnswer(SidecarAnswer),
     /// What came of a probe.
     ProbeResult(ProbeResult),
     /// A refusal.
@@ -369,6 +378,7 @@ impl Family for Control {
         "shared_change",
         "shared_change_batch",
         "ack_shared_changes",
+        "availability_digest",
         "ping",
         "pong",
         "goodbye",
@@ -384,6 +394,7 @@ impl Family for Control {
             Self::SharedChange(m) => m.entry.check(),
             Self::SharedChangeBatch(m) => m.check(),
             Self::AckSharedChanges(m) => bound(i64::try_from(m.up_to_seq).is_ok(), "up_to_seq"),
+            Self::AvailabilityDigest(m) => m.check(),
             Self::Error(e) => bound(e.message.len() <= limits::ERROR_MESSAGE_LEN_MAX, "message"),
             Self::LibrarySummary(_) | Self::Ping(_) | Self::Pong(_) | Self::Goodbye(_) => Ok(()),
         }
@@ -401,6 +412,8 @@ impl Family for Request {
         "shared_change_request",
         "get_snapshots",
         "get_objects",
+        "sidecar_query",
+        "get_sidecar",
         "probe_back",
     ];
 
@@ -411,10 +424,12 @@ impl Family for Request {
             Self::SharedChangeRequest(r) => r.check(),
             Self::GetSnapshots(r) => r.check(),
             Self::GetObjects(r) => r.check(),
+            Self::SidecarQuery(r) => r.check(),
             Self::GetLibraryDelta(_)
             | Self::GetLibrarySnapshot(_)
             | Self::GetGame(_)
             | Self::GetChunkHashes(_)
+            | Self::GetSidecar(_)
             | Self::ProbeBack(_) => Ok(()),
         }
     }
@@ -431,6 +446,7 @@ impl Family for Response {
         "state_response",
         "shared_change_response",
         "snapshots",
+        "sidecar_answer",
         "probe_result",
         "error",
     ];
@@ -454,6 +470,7 @@ impl Family for Response {
             Self::StateResponse(m) => m.check(),
             Self::SharedChangeResponse(m) => m.check(),
             Self::Snapshots(m) => m.check(),
+            Self::SidecarAnswer(m) => m.check(),
             Self::Error(e) => bound(e.message.len() <= limits::ERROR_MESSAGE_LEN_MAX, "message"),
             Self::ProbeResult(p) => bound(p.detail.len() <= limits::ERROR_MESSAGE_LEN_MAX, "detail"),
             Self::Unchanged(_) => Ok(()),

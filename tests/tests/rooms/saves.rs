@@ -260,7 +260,7 @@ fn paired(room: &Room) -> (Peer, Peer) {
 }
 
 /// What a person does who deletes the database of a peer that is stopped.
-fn lose_database(peer: &Peer) {
+pub(super) fn lose_database(peer: &Peer) {
     let mut lost = 0;
     for entry in std::fs::read_dir(&peer.data).unwrap() {
         let path = entry.unwrap().path();

@@ -166,6 +166,9 @@ pub(crate) enum SavesCmd {
         text: String,
     },
 
+    /// Attach a picture to a version, write it out, or take it away
+    Picture(PictureArgs),
+
     /// Say how many versions of a slot are kept
     Retention {
         #[command(flatten)]
@@ -318,6 +321,33 @@ pub(crate) struct HistoryArgs {
     /// Most versions to list
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
+}
+
+/// Arguments of `saves picture`.
+#[derive(Debug, Args)]
+#[command(
+    group(ArgGroup::new("act").required(true).args(["file", "to", "remove"])),
+    after_help = "A picture is a PNG, JPEG or WebP file of at most 4 MiB, told by its content. It takes the place of the one \
+    that the version has. The player's other devices fetch small ones (512 KiB) by themselves, larger ones when they are asked \
+    for."
+)]
+pub(crate) struct PictureArgs {
+    #[command(flatten)]
+    pub(crate) which: Which,
+
+    /// The version: the beginning of its id, as `bonfire saves history` shows it
+    pub(crate) id: String,
+
+    /// The picture to attach
+    pub(crate) file: Option<PathBuf>,
+
+    /// Write the version's picture into this file; what is not here is fetched from another device
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: Option<PathBuf>,
+
+    /// Take the picture away, on every device
+    #[arg(long)]
+    pub(crate) remove: bool,
 }
 
 /// Arguments of `saves resolve`.

@@ -10,6 +10,7 @@ mod machines;
 #[cfg(test)]
 pub(crate) mod made_up;
 mod manifest;
+mod picture;
 pub(crate) mod show;
 
 use std::collections::BTreeSet;
@@ -138,6 +139,7 @@ pub(crate) async fn run(out: &Out, data_dir: &Path, command: SavesCmd) -> Result
             let said = format!("version {} {said}", brief(&snapshot));
             done(&mut asker, &at, SavesCommand::Note { at: at.clone(), snapshot, text }, &said).await
         }
+        SavesCmd::Picture(args) => picture::run(&mut asker, args).await,
         SavesCmd::Retention { which, keep, no_autocleanup } => {
             let at = asker.at(&which).await?;
             let text = if no_autocleanup {

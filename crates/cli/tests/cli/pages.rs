@@ -126,7 +126,7 @@ fn every_command_reply_and_event_of_the_page_is_one() {
             is_one::<AuditEntry>(line);
         }
     }
-    assert_eq!((commands, replies, events), (8 + 25 + 11, 4 + 11, 12));
+    assert_eq!((commands, replies, events), (8 + 28 + 11, 4 + 12, 12));
 }
 
 #[test]

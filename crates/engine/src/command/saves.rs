@@ -54,6 +54,26 @@ pub enum ResolveWith {
     Use(SnapshotId),
 }
 
+/// What is done with the picture of a version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PictureAct {
+    /// Attach this file: PNG, JPEG or WebP, told by its content, at most 4 MiB. It takes the place of one that is there.
+    /// Replies with `Reply::Picture`.
+    Attach {
+        /// Absolute path.
+        file: String,
+    },
+    /// Write it into this file, which must not be there yet. What is not here is fetched from another device of the player,
+    /// for at most 20 seconds. Replies with `Reply::Picture`.
+    HandOut {
+        /// Absolute path.
+        file: String,
+    },
+    /// Take it away, on every device.
+    Remove,
+}
+
 /// What the audit log is asked for. Absent parts match everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -167,6 +187,15 @@ pub enum SavesCommand {
         snapshot: SnapshotId,
         /// At most 512 bytes; nothing removes the note.
         text: String,
+    },
+    /// The picture of a version.
+    Picture {
+        /// Which.
+        at: SaveRef,
+        /// The version.
+        snapshot: SnapshotId,
+        /// What is done with it.
+        act: PictureAct,
     },
     /// How many versions of a slot are kept.
     Retention {

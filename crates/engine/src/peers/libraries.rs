@@ -60,7 +60,8 @@ impl Peers {
             | Control::StateBatch(_)
             | Control::SharedChange(_)
             | Control::SharedChangeBatch(_)
-            | Control::AckSharedChanges(_)) => vec![PeersChange::Said(peer, Box::new(message))],
+            | Control::AckSharedChanges(_)
+            | Control::AvailabilityDigest(_)) => vec![PeersChange::Said(peer, Box::new(message))],
             // It did not know one of our messages; everything else stands.
             Control::Error(e) if e.code == ErrorCode::Unsupported => Vec::new(),
             Control::Error(e) => {

@@ -235,6 +235,12 @@ impl Players {
         self.all.get(&player)?.links.get(&device).map(|a| a.conn)
     }
 
+    /// Whether a connected device of the player has answered all that it was asked of the log.
+    pub(crate) fn is_log_heard_from(&self, player: PlayerId, device: PeerId) -> bool {
+        let asking = self.all.get(&player).and_then(|p| p.links.get(&device));
+        asking.is_some_and(|a| a.shared.question == Question::Idle && a.shared.failed.is_none())
+    }
+
     /// A peer speaks of a player's things. What it may not say is passed over: it may not have heard yet that it may not.
     pub(crate) fn said(&mut self, who: Proven, message: Control, wall: UnixMillis, fx: &mut Vec<Effect>) -> News {
         match message {

@@ -7,7 +7,7 @@ use bonfire_proto::digest::FieldHasher;
 use bonfire_proto::limits::{NOTE_LEN_MAX, TEXT_LEN_MAX};
 use bonfire_proto::message_pair::DeviceRole;
 use bonfire_proto::message_sync::RecordData;
-use bonfire_proto::{Digest, GameId, PeerId, SlotName, SnapshotId, text};
+use bonfire_proto::{Digest, GameId, PeerId, PictureFormat, PictureRef, SlotName, SnapshotId, text};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -182,6 +182,34 @@ pub struct Note {
     pub text: String,
 }
 
+/// The picture that a snapshot has. Its bytes are kept apart, by whoever has them. The record's id: `snapshot_record_id` of the
+/// snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Picture {
+    /// The game.
+    pub game: GameId,
+    /// The line.
+    pub slot: SlotName,
+    /// The snapshot.
+    pub snapshot: SnapshotId,
+    /// BLAKE3 of the picture's bytes.
+    pub hash: Digest,
+    /// How many bytes, 1 to 4,194,304.
+    pub len: u32,
+    /// In what format.
+    pub format: PictureFormat,
+    /// Where it was attached.
+    pub device: PeerId,
+}
+
+impl Picture {
+    /// The picture by what it is.
+    #[must_use]
+    pub const fn what(&self) -> PictureRef {
+        PictureRef { hash: self.hash, len: self.len, format: self.format }
+    }
+}
+
 /// How a conflict was resolved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -244,7 +272,7 @@ pub struct SlotHead {
 /// Whether a record of this kind has the last writer of the whole, not of each field.
 #[must_use]
 pub fn is_one_act(model_type: &str) -> bool {
-    [Pin::TYPE, Note::TYPE, Resolution::TYPE].contains(&model_type)
+    [Pin::TYPE, Note::TYPE, Picture::TYPE, Resolution::TYPE].contains(&model_type)
 }
 
 /// A record as this version understands it; `None` when it does not.
@@ -277,7 +305,7 @@ pub fn slot_id(game: &GameId, slot: &SlotName) -> Uuid {
     id_of(Slot::TYPE, &[game.as_str().as_bytes(), slot.as_str().as_bytes()])
 }
 
-/// Id of the pin, the note and the resolution of a snapshot.
+/// Id of the pin, the note, the picture and the resolution of a snapshot.
 #[must_use]
 pub fn snapshot_record_id(snapshot: SnapshotId) -> Uuid {
     id_of("snapshot", &[&snapshot.0.0])
@@ -347,6 +375,13 @@ impl Model for Note {
     const TYPE: &'static str = "note";
     fn checked(self) -> Option<Self> {
         Some(Self { text: text::clean_to(&self.text, NOTE_LEN_MAX), ..self })
+    }
+}
+
+impl Model for Picture {
+    const TYPE: &'static str = "picture";
+    fn checked(self) -> Option<Self> {
+        self.what().is_legal().then_some(self)
     }
 }
 

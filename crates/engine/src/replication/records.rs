@@ -5,7 +5,7 @@
 //!
 //! - *A field has its last writer.* A player who renames a slot here and changes its retention there gets both. What
 //!   belongs together is one field (`retention`).
-//! - *A pin, a note and a resolution are one act* and have the last writer of the whole record: a text of one device
+//! - *A pin, a note, a picture and a resolution are one act* and have the last writer of the whole record: a text of one device
 //!   under the name of another would be nobody's.
 //! - *A record lives when the last write is later than the last deletion*, and then with all of its fields. A change on
 //!   one device that is later than a deletion on another brings the record back whole, because what was edited must not be
@@ -86,6 +86,12 @@ impl Records {
     #[must_use]
     pub fn get<M: Model>(&self, record_uuid: Uuid) -> Option<M> {
         model::read(&self.data(&RecordKey { model_type: M::TYPE.to_owned(), record_uuid })?)
+    }
+
+    /// Whether an entry was ever about such a record, deleted or not.
+    #[must_use]
+    pub fn knows<M: Model>(&self, record_uuid: Uuid) -> bool {
+        self.records.contains_key(&RecordKey { model_type: M::TYPE.to_owned(), record_uuid })
     }
 
     /// All records of a kind that this version can read, by id.

@@ -119,6 +119,12 @@ impl Slot {
         &self.whole
     }
 
+    /// Whether a snapshot was pruned here.
+    #[must_use]
+    pub fn has_let_go(&self, id: &SnapshotId) -> bool {
+        self.let_go.contains(id)
+    }
+
     /// Whether a piece of disk work is under way.
     #[must_use]
     pub fn is_busy(&self) -> bool {

@@ -117,6 +117,8 @@ impl From<&Request> for RequestKind {
             Request::SharedChangeRequest(_) => Self::SharedChangeRequest,
             Request::GetSnapshots(_) => Self::GetSnapshots,
             Request::GetObjects(_) => Self::GetObjects,
+            Request::SidecarQuery(_) => Self::SidecarQuery(PictureOf::Save),
+            Request::GetSidecar(_) => Self::GetSidecar(PictureOf::Save),
             Request::ProbeBack(_) => Self::ProbeBack,
         }
     }
@@ -130,6 +132,8 @@ pub const fn player_of(request: &Request) -> Option<PlayerId> {
         Request::SharedChangeRequest(r) => Some(r.player_id),
         Request::GetSnapshots(r) => Some(r.player_id),
         Request::GetObjects(r) => Some(r.player_id),
+        Request::SidecarQuery(r) => Some(r.player_id),
+        Request::GetSidecar(r) => Some(r.player_id),
         Request::GetLibraryDelta(_)
         | Request::GetLibrarySnapshot(_)
         | Request::GetGame(_)

@@ -6,6 +6,7 @@ use bonfire_engine::command::{AuditFilter, Reply};
 use bonfire_engine::input::{CommandId, Input, PairCall, PairId, PairInput};
 use bonfire_engine::record::Record;
 use bonfire_engine::saves::work::{SaveInput, SaveJob, SaveWork};
+use bonfire_engine::sidecars::work::SidecarJob;
 use bonfire_engine::{ErrorClass, Report};
 use bonfire_net::pairing::End;
 use tokio::sync::mpsc;
@@ -37,6 +38,15 @@ impl Task {
         let work = self.saves.clone().run(job.clone(), sources, self.events.clone());
         let worker = self.state.workers.spawn(work);
         self.state.saving.insert(worker.id(), job);
+    }
+
+    pub(super) fn picture(&mut self, job: SidecarJob) {
+        let source = match &job {
+            SidecarJob::Fetch { from, .. } => self.conns.get(from.1).cloned(),
+            _ => None,
+        };
+        let worker = self.state.workers.spawn(self.pictures.clone().run(job.clone(), source, self.events.clone()));
+        self.state.picturing.insert(worker.id(), job);
     }
 
     pub(super) fn pair(&mut self, id: PairId, call: PairCall) {

@@ -4,6 +4,7 @@
 use bonfire_proto::digest::FieldHasher;
 use bonfire_proto::message::{Chunk, Control, Request, Response};
 use bonfire_proto::message_save::{GetObjects, GetSnapshots, SnapshotsMsg};
+use bonfire_proto::message_sidecar::{AvailabilityDigest, GetSidecar, SidecarAnswer, SidecarQuery};
 use bonfire_proto::message_sync::{
     AckSharedChanges, ChangeType, RecordData, SharedChange, SharedChangeBatch, SharedChangeRequest,
     SharedChangeResponse, SharedEntry, StateBatch, StateChange, StateMark, StateRecord, StateRequest, StateResponse,
@@ -110,6 +111,10 @@ fn object() -> ObjectRef {
     ObjectRef { hash: Digest([5; 32]), len: 40_000 }
 }
 
+fn picture() -> Digest {
+    Digest([6; 32])
+}
+
 pub(super) fn control() -> Vec<(&'static str, Control)> {
     let player_id = player();
     let ack = AckSharedChanges {
@@ -133,6 +138,24 @@ pub(super) fn control() -> Vec<(&'static str, Control)> {
         ),
         ("ack_shared_changes", Control::AckSharedChanges(ack.clone())),
         ("ack_shared_changes.plain", Control::AckSharedChanges(AckSharedChanges { up_to_hlc: None, ..ack })),
+        (
+            "availability_digest",
+            Control::AvailabilityDigest(AvailabilityDigest {
+                player_id,
+                is_anew: true,
+                has: vec![picture()],
+                lacks: vec![],
+            }),
+        ),
+        (
+            "availability_digest.change",
+            Control::AvailabilityDigest(AvailabilityDigest {
+                player_id,
+                is_anew: false,
+                has: vec![],
+                lacks: vec![picture()],
+            }),
+        ),
     ]
 }
 
@@ -166,6 +189,8 @@ pub(super) fn request() -> Vec<(&'static str, Request)> {
             "get_objects",
             Request::GetObjects(GetObjects { player_id, snapshot_id: snapshot(), objects: vec![object()] }),
         ),
+        ("sidecar_query", Request::SidecarQuery(SidecarQuery { player_id, hashes: vec![picture(), Digest([1; 32])] })),
+        ("get_sidecar", Request::GetSidecar(GetSidecar { player_id, hash: picture() })),
     ]
 }
 
@@ -194,5 +219,7 @@ pub(super) fn response() -> Vec<(&'static str, Response)> {
             "snapshots",
             Response::Snapshots(SnapshotsMsg { snapshots: vec![SNAPSHOT.trim_end().to_owned()], has_more: false }),
         ),
+        ("sidecar_answer", Response::SidecarAnswer(SidecarAnswer { player_id, has: vec![picture()] })),
+        ("chunk.picture", Response::Chunk(Chunk { index: 0, len: 48_123, hash: picture() })),
     ]
 }

@@ -50,6 +50,8 @@ impl Store {
                 sets: save_set::all(tx)?,
                 slots: save_slot::all(tx)?,
                 nodes: snapshot_node::all(tx)?,
+                // The data folder says what is there.
+                sidecars: Vec::new(),
             })
         })
     }

@@ -11,11 +11,13 @@ mod judge;
 mod operations;
 mod sabotage;
 mod scenario;
+mod sidecars;
 
 pub use beneath::Beneath;
 pub use bug::Bug;
 pub use explore::explore;
 pub use scenario::{SCENARIOS, Scenario};
+pub use sidecars::{Pictured, explore_pictures};
 
 /// Something that was begun or promised about a save, and holds for every crash after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

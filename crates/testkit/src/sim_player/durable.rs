@@ -138,6 +138,7 @@ impl Durable {
             sets: self.sets.values().cloned().collect(),
             slots: self.slots.values().cloned().collect(),
             nodes: self.nodes.iter().map(|(line, nodes)| (line.clone(), nodes.values().cloned().collect())).collect(),
+            sidecars: Vec::new(),
         })
     }
 }

@@ -35,6 +35,7 @@ pub(crate) fn version(start: &str) -> VersionView {
         is_base: false,
         is_head: false,
         note: None,
+        picture: None,
     }
 }
 

@@ -214,6 +214,8 @@ fn marks(version: &VersionView) -> String {
         (version.is_base, "on this disk"),
         (version.is_pinned, "pinned"),
         (!version.is_stored, "not stored here"),
+        (version.picture.as_ref().is_some_and(|p| p.is_here), "picture"),
+        (version.picture.as_ref().is_some_and(|p| !p.is_here), "picture not here"),
     ];
     let marks: Vec<&str> = marks.into_iter().filter(|(is, _)| *is).map(|(_, mark)| mark).collect();
     if marks.is_empty() { "-".to_owned() } else { marks.join(", ") }

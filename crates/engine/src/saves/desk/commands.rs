@@ -145,6 +145,11 @@ impl Engine {
                 self.desk.stir(&line);
                 done(fx);
             }
+            SavesCommand::Picture { at, snapshot, act } => {
+                let line = self.known(&at)?;
+                self.check_version(&line, snapshot)?;
+                return self.picture_command(id, line, snapshot, act, fx);
+            }
             SavesCommand::Retention { at, keep, autocleanup } => {
                 let line = self.known(&at)?;
                 if keep == 0 {

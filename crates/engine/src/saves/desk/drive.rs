@@ -320,7 +320,7 @@ impl Engine {
     }
 
     #[expect(clippy::too_many_arguments, reason = "the fields of one line of the log")]
-    pub(super) fn audit(
+    pub(crate) fn audit(
         &self,
         line: &Line,
         device: PeerId,

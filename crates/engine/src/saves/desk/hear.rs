@@ -200,6 +200,7 @@ impl Engine {
         // What failed would fail at every turn; it is asked for again with the next version.
         entry.is_pruning = error.is_some();
         entry.slot.pruned(ids.iter().copied());
+        self.sidecars.touch(line.player, ids.iter().copied());
         let lineage = entry.slot.lineage();
         let nodes: Vec<(Node, Holding)> =
             ids.iter().filter_map(|id| Some((lineage.get(id)?.clone(), Holding::Pruned))).collect();
@@ -303,6 +304,7 @@ impl Engine {
             }
             fx.push(Effect::Emit(PeerEvent::DeviceRemoved { player: *player, device: *device }));
         }
+        self.picture_records(news.records.iter());
         for (player, key) in &news.records {
             self.desk.touched_players.insert(*player);
             let lines = self.desk.lines_of(*player);

@@ -10,6 +10,7 @@ mod commands;
 mod drive;
 mod due;
 mod hear;
+mod pictures;
 mod switch;
 mod verification;
 mod views;

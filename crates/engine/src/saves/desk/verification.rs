@@ -46,6 +46,7 @@ impl Engine {
             if ids.is_empty() {
                 continue;
             }
+            self.check_pictures(&line, &ids, fx);
             verifying.left.insert(line.clone());
             fx.push(Effect::Save(Box::new(SaveJob { line, work: SaveWork::Verify { ids } })));
         }

@@ -199,6 +199,7 @@ impl Engine {
             is_base: entry.is_some_and(|e| e.slot.record().base == Some(node.id)),
             is_head: heads.contains(&node.id),
             note: notes.get(&node.id).cloned(),
+            picture: self.picture_view(line.player, node.id),
         }
     }
 
