@@ -73,11 +73,14 @@ impl Pictures {
             }
             SidecarJob::Check { player, sidecars } => {
                 let checked = self.on_disk(move |own| sidecars.into_iter().filter(|s| own.is_lost(s)).collect()).await;
-                let lost: Vec<Sidecar> = checked.unwrap_or_default();
-                if lost.is_empty() {
-                    return None;
+                match checked {
+                    Ok(lost) if Vec::is_empty(&lost) => return None,
+                    Ok(lost) => SidecarInput::Lost(player, lost),
+                    Err(error) => {
+                        tracing::warn!("pictures were not compared: {error}");
+                        return None;
+                    }
                 }
-                SidecarInput::Lost(player, lost)
             }
         })
     }
