@@ -316,6 +316,7 @@ impl Scene for Stage {
             if Instant::now() > end {
                 return Ended::Quiet;
             }
+            // An end is an event or an exit: nothing tells of both.
             std::thread::sleep(Duration::from_millis(2));
         }
     }

@@ -336,6 +336,7 @@ impl Scene for SaveStage {
             if Instant::now() > asked.map_or(last, |asked| last.min(asked + after_ask)) {
                 return Ended::Quiet;
             }
+            // An end is an event, an answer, an exit or a state of the disk: nothing tells of all of them.
             std::thread::sleep(Duration::from_millis(2));
         }
     }
