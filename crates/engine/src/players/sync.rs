@@ -397,6 +397,10 @@ impl Players {
             // Of a device that is not known yet: the log will tell of it, and then it is asked for again.
             p.ask_shared(player, who.peer, fx);
         }
+        // Something came before what it follows: it was said while there was no connection, or another way was faster.
+        if !is_answer && receipt.put.iter().any(|r| p.board.misses_before(r)) {
+            p.ask_state(player, who.peer, fx);
+        }
         news.state(player, &receipt);
         self.keep_state(player, &receipt, Vec::new(), fx);
         self.tell_state(player, receipt.put, Some(who.peer), fx);
@@ -494,6 +498,7 @@ impl Players {
         news
     }
 
+    /// Tells records to every connected device but the one that said them; what this device says of itself, to that one too.
     pub(super) fn tell_state(
         &self,
         player: PlayerId,
@@ -502,10 +507,11 @@ impl Players {
         fx: &mut Vec<Effect>,
     ) {
         let Some(p) = self.all.get(&player).filter(|_| !records.is_empty()) else { return };
-        for (peer, asking) in p.links.iter().filter(|(peer, _)| Some(**peer) != but) {
+        for (peer, asking) in &p.links {
+            let is_news = |r: &StateRecord| r.device_id != *peer && (Some(*peer) != but || r.device_id == self.me.peer);
             for part in records.chunks(STATE_BATCH) {
                 let mut part = part.to_vec();
-                part.retain(|r| r.device_id != *peer);
+                part.retain(is_news);
                 let message = match part.len() {
                     0 => continue,
                     1 => Control::StateChange(StateChange { player_id: player, record: part.remove(0) }),

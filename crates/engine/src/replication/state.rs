@@ -355,6 +355,13 @@ impl StateBoard {
         })
     }
 
+    /// Whether something that the owner said before this record, which is held, is not.
+    #[must_use]
+    pub fn misses_before(&self, record: &StateRecord) -> bool {
+        let is_mine = record.device_id == self.me.device_id;
+        !is_mine && self.marks.get(&record.device_id).is_none_or(|mark| mark.version < record.version)
+    }
+
     /// Every record that is held.
     pub fn records(&self) -> impl Iterator<Item = &StateRecord> {
         self.records.values()

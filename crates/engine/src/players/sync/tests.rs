@@ -1,6 +1,6 @@
 //! What is asked again, and when. Who may be told what is tried with whole engines, in the simulated players.
 
-use bonfire_proto::Digest;
+use bonfire_proto::{DeviceEpoch, Digest};
 
 use super::*;
 use crate::players::About;
@@ -32,6 +32,53 @@ fn asked(players: &mut Players, player: PlayerId, other: Proven) -> (Request, Re
         [Effect::Ask(_, state), Effect::Ask(_, shared)] => (*state, *shared),
         other => panic!("not two questions: {other:?}"),
     }
+}
+
+/// The same, where the other device is one of the player's.
+fn with_device(other: Proven) -> (Players, PlayerId, DeviceEpoch) {
+    let (mut players, player) = asking(other);
+    let epoch = DeviceEpoch(Uuid::from_u128(20));
+    let record = Device { key_hash: Some(other.key_hash), ..Device::default() };
+    let p = players.all.get_mut(&player).unwrap();
+    p.replica.pair(Life { device: other.peer, epoch }, &record, &mut players.clock, WALL).unwrap();
+    players.devices_changed(player, &mut Vec::new());
+    (players, player, epoch)
+}
+
+fn record(owner: Proven, epoch: DeviceEpoch, generation: u64, version: u64) -> StateRecord {
+    let data = Some(crate::replication::model::write(&Presence { started_at: version, client: String::new() }));
+    let (model_type, record_uuid) = (Presence::TYPE.to_owned(), Uuid::from_u128(u128::from(version)));
+    let (device_id, device_epoch) = (owner.peer, epoch);
+    StateRecord { device_id, device_epoch, generation, version, model_type, record_uuid, data, timestamp: WALL.0 }
+}
+
+#[test]
+fn what_a_device_says_anew_is_told_also_to_the_one_that_showed_it_its_former_life() {
+    let other = proven(2);
+    let (mut players, player, _) = with_device(other);
+    let fx = &mut Vec::new();
+    players.say_present(player, WALL, fx).unwrap();
+    fx.clear();
+    let former = record(proven(1), DeviceEpoch(Uuid::from_u128(10)), 1, 7);
+    players.said(other, Control::StateChange(StateChange { player_id: player, record: former }), WALL, fx);
+    let told = fx.iter().any(
+        |effect| matches!(effect, Effect::Send(ConnId(3), Control::StateChange(said)) if said.record.generation == 2),
+    );
+    assert!(told, "{fx:?}");
+}
+
+#[test]
+fn what_came_before_what_it_follows_has_the_rest_asked_for() {
+    let other = proven(2);
+    let (mut players, player, epoch) = with_device(other);
+    let say = |players: &mut Players, version| {
+        let mut fx = Vec::new();
+        let said = StateChange { player_id: player, record: record(other, epoch, 1, version) };
+        players.said(other, Control::StateChange(said), WALL, &mut fx);
+        fx.iter().filter(|e| matches!(e, Effect::Ask(_, r) if matches!(**r, Request::StateRequest(_)))).count()
+    };
+    assert_eq!(say(&mut players, 1), 0);
+    assert_eq!(say(&mut players, 3), 1);
 }
 
 fn busy() -> Result<Box<Response>, Report> {
