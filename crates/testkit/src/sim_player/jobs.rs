@@ -2,7 +2,7 @@
 //! which people write and devices crash. Owns what a real worker promises: an apply begins only over the content it was
 //! told of, and never while the game runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bonfire_engine::input::Input;
 use bonfire_engine::saves::join::Line;
@@ -14,7 +14,7 @@ use bonfire_engine::{ErrorClass, Report};
 use bonfire_proto::SnapshotId;
 use bonfire_proto::save::Snapshot;
 
-use super::machine::Crash;
+use super::machine::{Crash, Machine};
 use super::planted::Planted;
 use super::vault::{Files, Unmade, hash_of, look_at};
 use super::world::World;
@@ -141,7 +141,7 @@ impl World {
                 if self.crashes(m, Crash::InFetch) {
                     return None;
                 }
-                let (mut brought, mut is_cut) = (BTreeMap::new(), false);
+                let (mut brought, mut is_cut) = (self.machines[m].from_here(ids), false);
                 for (_, conn) in sources {
                     let wanted: Vec<SnapshotId> =
                         ids.iter().filter(|id| !matches!(brought.get(*id), Some((_, true)))).copied().collect();
@@ -230,9 +230,8 @@ impl World {
         if self.is_full(m) {
             return (Done::Failed(no_space()), false);
         }
-        // Of what is to be there the list is enough; of what comes all of it is needed.
         let vault = &self.machines[m].vault;
-        let before = from.map_or_else(|| Some(hash_of(&Files::new())), |id| Some(vault.snapshot(&id)?.content_hash));
+        let before = from.map_or_else(|| Some(Files::new()), |id| vault.files(&id)).map(|files| hash_of(&files));
         let (Some(before), Some(after)) = (before, vault.files(&to)) else {
             self.fired("not applied for want of a version");
             let error = Report::new(ErrorClass::Environment, "missing", "a version is not stored whole").retryable();
@@ -317,6 +316,22 @@ impl World {
         if let Some(files) = files {
             self.check_version(m, line, parents, &files);
         }
+    }
+}
+
+impl Machine {
+    /// Stores what is known, and of which a look found all content. What is asked for and known, with whether it is whole.
+    fn from_here(&mut self, ids: &BTreeSet<SnapshotId>) -> BTreeMap<SnapshotId, (Node, bool)> {
+        let mut found = BTreeMap::new();
+        for id in ids {
+            let Some(snapshot) = self.vault.snapshot(id) else { continue };
+            let seen = self.captures.values().find(|files| hash_of(files) == snapshot.content_hash);
+            if let (Some((text, None)), Some(files)) = (self.vault.parcel(id), seen) {
+                self.vault.take(*id, text, Some(files.clone()));
+            }
+            found.insert(*id, (Node::of(*id, &snapshot), self.vault.whole.contains_key(id)));
+        }
+        found
     }
 }
 

@@ -197,9 +197,10 @@ impl World {
         }
     }
 
-    /// All lines of a player that any of its devices has a version of.
+    /// All lines of a player that any of its devices has a version of; one that was removed is none of them.
     pub(super) fn lines(&self, player: PlayerId) -> BTreeSet<Line> {
-        let all = self.machines.iter().flat_map(|m| m.vault.nodes());
+        let members = self.truth.members.get(&player).into_iter().flatten();
+        let all = members.flat_map(|m| self.machines[*m].vault.nodes());
         all.map(|(line, _)| line).filter(|line| line.player == player).collect()
     }
 
@@ -242,7 +243,7 @@ impl World {
     }
 
     /// Asks the devices that crashed by a removal whether it was done.
-    fn settle_removals(&mut self) {
+    pub(super) fn settle_removals(&mut self) {
         let (asked, waits): (Vec<_>, Vec<_>) = std::mem::take(&mut self.truth.unsure)
             .into_iter()
             .partition(|(_, m, _)| self.machines[*m].engine.is_some());
@@ -272,18 +273,21 @@ impl World {
         }
     }
 
-    /// The newest versions of a line, and whether they are a conflict, as they follow from all that was made.
+    /// The newest versions of a line that any device still has, and whether they are a conflict, as they follow from all
+    /// that was made.
     pub(super) fn newest(&self, line: &Line) -> (BTreeSet<SnapshotId>, BTreeSet<SaveHash>) {
         let members = self.truth.members.get(&line.player).cloned().unwrap_or_default();
-        let mut lineage = Lineage::default();
+        let (mut lineage, mut held) = (Lineage::default(), BTreeSet::<SnapshotId>::new());
         for m in members {
-            for (of, node) in self.machines[m].vault.nodes() {
+            let vault = &self.machines[m].vault;
+            held.extend(vault.whole.keys());
+            for (of, node) in vault.nodes() {
                 if of == *line {
                     lineage.insert(node);
                 }
             }
         }
-        let tips = lineage.tips();
+        let tips: BTreeSet<SnapshotId> = lineage.tips().into_iter().filter(|id| held.contains(id)).collect();
         let edits = tips.iter().filter_map(|id| lineage.get(id)).filter(|n| !n.is_deletion()).map(|n| n.content);
         let edits = edits.collect();
         (tips, edits)

@@ -35,12 +35,23 @@ impl World {
         let call = DevicesCommand::Pair { code, with, player: None, join: true, role };
         let called = self.command(joining, Command::Devices(call));
         let is_paired = matches!(self.truth.replies.get(&called), Some(Ok(Reply::Paired { .. })));
+        self.cut_off_pairing();
         if !is_paired {
             self.command(inviting, Command::Devices(DevicesCommand::HideCode));
         } else {
             self.truth.members.entry(player).or_default().extend([inviting, joining]);
         }
         is_paired
+    }
+
+    /// Whoever is left of a pairing by which the other one crashed hears that its stream is gone.
+    fn cut_off_pairing(&mut self) {
+        let Some(Pairing { caller, ours, shower, theirs, .. }) = self.truth.pairing.take() else { return };
+        self.fired("a pairing cut off");
+        for (m, id) in [(caller, ours), (shower, theirs)] {
+            let error = Report::new(ErrorClass::Unreachable, "gone", "the connection is gone").retryable();
+            self.give(m, Input::Pairing(id, PairInput::Failed { error, refused: None }));
+        }
     }
 
     /// A device types a code.

@@ -177,6 +177,7 @@ pub(super) fn heal(w: &mut World, person: &mut Person, sets: &[SetKey]) {
         }
     }
     w.run_until(w.now + 20_000);
+    w.settle_removals();
     for set in sets {
         for m in 0..count {
             if !w.machines[m].disks.contains_key(set) {
