@@ -26,6 +26,7 @@ enum Busy {
     Make { becomes_base: bool },
     Apply { to: SnapshotId },
     Copies { write: BTreeSet<SnapshotId>, remove: BTreeSet<SnapshotId> },
+    Keep { base: SnapshotId },
 }
 
 /// One slot on this device.
@@ -45,9 +46,13 @@ pub struct Slot {
     /// Whether everyone who could have a snapshot can be asked: only then `nowhere` says that it is lost.
     is_everyone_here: bool,
     fetching: BTreeSet<SnapshotId>,
+    /// A base that could not be stored.
+    unkept: Option<SnapshotId>,
     seen: Option<Look>,
     is_stale: bool,
     is_running: bool,
+    /// The files on the disk are those of another slot.
+    is_off_disk: bool,
     /// The player said that what is on the disk is meant.
     is_released: bool,
     /// The player wants the base back where nothing is left.
@@ -74,9 +79,11 @@ impl Slot {
             nowhere: BTreeSet::new(),
             is_everyone_here: true,
             fetching: BTreeSet::new(),
+            unkept: None,
             seen: None,
             is_stale: true,
             is_running: false,
+            is_off_disk: false,
             is_released: false,
             is_restoring: false,
             wish: None,
@@ -152,8 +159,15 @@ impl Slot {
     /// All heads there are, as far as is known here.
     #[must_use]
     pub fn heads(&self) -> BTreeSet<SnapshotId> {
-        let all = self.told.values().flatten().copied().chain(self.record.base).chain(self.lineage.tips()).collect();
+        let all = self.told.values().flatten().copied().chain(self.record.base).chain(self.held_tips()).collect();
         self.lineage.maximal(&all)
+    }
+
+    /// The newest versions of the lineage that are held here. One that is only known counts while a device says that it has
+    /// it: what was pruned everywhere, and came to look like a newest one because what followed it is forgotten, can
+    /// neither be chosen nor be waited for.
+    fn held_tips(&self) -> impl Iterator<Item = SnapshotId> {
+        self.lineage.tips().into_iter().filter(|id| self.whole.contains(id))
     }
 
     /// The sides of a conflict besides what is on the disk; empty without one.
@@ -310,6 +324,11 @@ impl Slot {
         for (node, is_whole) in brought {
             self.take_in(node, is_whole);
         }
+        if let Some(Busy::Keep { base }) =
+            self.busy.take_if(|b| matches!(b, Busy::Keep { base } if asked.contains(base)))
+        {
+            self.unkept = Some(base).filter(|base| !self.whole.contains(base));
+        }
         self.nowhere.extend(nobody);
     }
 
@@ -317,6 +336,11 @@ impl Slot {
     pub fn running(&mut self, is_running: bool) {
         self.is_running = is_running;
         self.is_stale |= !is_running;
+    }
+
+    /// Whether the files on the disk are this slot's. Copies of a conflict that lie beside another slot's files go.
+    pub fn on_disk(&mut self, is_here: bool) {
+        self.is_off_disk = !is_here;
     }
 
     /// Takes part in the slot again, or no longer.
@@ -387,8 +411,14 @@ impl Slot {
     /// Has another attempt made at what failed.
     pub fn retry(&mut self) {
         self.failure = None;
-        self.nowhere.clear();
+        self.ask_again();
         self.is_stale = true;
+    }
+
+    /// What nobody had may be asked for again.
+    pub fn ask_again(&mut self) {
+        self.nowhere.clear();
+        self.unkept = None;
     }
 
     fn take_in(&mut self, node: Node, is_whole: bool) {

@@ -36,6 +36,9 @@ impl Engine {
         self.adjust(line);
         // A line makes at most a handful of steps at once; the bound is against a bug that would hold up everything.
         for _ in 0..64 {
+            if self.is_disk_taken(line) {
+                break;
+            }
             let Some(entry) = self.desk.get_mut(line) else { return };
             let step = entry.slot.next_step();
             self.keep(line, fx);
@@ -47,25 +50,7 @@ impl Engine {
         self.show_standing(line, fx);
         self.prune(line, fx);
         self.answer_waiting(line, fx);
-    }
-
-    /// Tells the line whether it takes part, and whether its game runs.
-    fn adjust(&mut self, line: &Line) {
-        let key = SetKey::of(line);
-        let is_active = self.desk.active(&key).as_ref() == Some(line);
-        let takes_part = self.players.takes_part(line.player);
-        let Some(set) = self.desk.sets.get_mut(&key) else { return };
-        let is_running = set.is_running();
-        let is_switching = set.switch.as_ref().is_some_and(super::Switch::holds_the_disk);
-        let Some(entry) = set.lines.get_mut(&line.slot) else { return };
-        let is_tracked = is_active && takes_part && !entry.is_untracked && !is_switching;
-        // What is under way is brought to its end first.
-        if is_tracked == entry.slot.record().is_untracked && !entry.slot.is_busy() {
-            entry.slot.track(is_tracked);
-        }
-        if is_active && entry.slot.is_running() != is_running {
-            entry.slot.running(is_running);
-        }
+        self.give_way(line);
     }
 
     fn begin(&mut self, line: &Line, step: Step, fx: &mut Vec<Effect>) {
@@ -94,6 +79,11 @@ impl Engine {
             Step::Copies { write, remove } => {
                 let named = |id: &SnapshotId| (*id, self.origin(line, *id));
                 SaveWork::Copies { place, write: write.iter().map(named).collect(), remove }
+            }
+            Step::Keep(id) => {
+                let ids = BTreeSet::from([id]);
+                // Also without anybody to ask: what the disk holds is in the store already, but for its name.
+                SaveWork::Fetch { sources: self.holders(line, &ids), ids }
             }
             Step::Fetch(ids) => {
                 let sources = self.holders(line, &ids);

@@ -35,7 +35,9 @@ impl Desk {
     pub(crate) fn next_deadline(&self) -> Option<(Instant, &'static str)> {
         let of_sets = self.sets.values().flat_map(|set| {
             let entries = set.lines.values().flat_map(|e| {
-                [e.look.map(|(at, _)| (at, "look at a save again")), e.retry.map(|(at, _)| (at, "try a save again"))]
+                let look = e.look.map(|(at, _)| (at, "look at a save again"));
+                let retry = e.retry.map(|(at, _)| (at, "try a save again"));
+                [look, retry, e.refetch.map(|(at, _)| (at, "ask for a version again"))]
             });
             let settled = set.stirred.map(|(first, last)| ((last + SETTLE).min(first + SETTLE_MAX), "a save at rest"));
             let check = set.check_at.filter(|_| !set.is_checking).map(|at| (at, "whether a game runs"));
@@ -115,6 +117,11 @@ impl Engine {
                 let times = entry.retry.map_or(0, |(_, times)| times);
                 entry.retry = Some((Instant(u64::MAX), times));
                 entry.slot.retry();
+                lines.push(key.line(slot));
+            }
+            if let Some((_, times)) = entry.refetch.filter(|(at, _)| *at <= now) {
+                entry.refetch = Some((Instant(u64::MAX), times));
+                entry.slot.ask_again();
                 lines.push(key.line(slot));
             }
         }

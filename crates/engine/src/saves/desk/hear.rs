@@ -154,11 +154,14 @@ impl Engine {
             .collect();
         let whole: BTreeSet<SnapshotId> = brought.iter().filter(|(_, whole)| *whole).map(|(node, _)| node.id).collect();
         let nobody: Vec<SnapshotId> = asked.iter().filter(|id| !whole.contains(id)).copied().collect();
-        let times = entry.retry.map_or(0, |(_, times)| times);
+        let times = entry.refetch.map_or(0, |(_, times)| times);
         // Who says that it has a version and does not give it may have had no time; who never gives it is not asked for ever.
         let is_to_come = is_cut || (times < PROMISES && is_promised);
         if is_to_come && !nobody.is_empty() {
-            entry.retry = Some((now + backoff(RETRY_AFTER, times), times + 1));
+            entry.refetch = Some((now + backoff(RETRY_AFTER, times), times + 1));
+        } else if nobody.is_empty() && !asked.is_empty() && entry.refetch.is_some_and(|(at, _)| at == Instant(u64::MAX))
+        {
+            entry.refetch = None;
         }
         entry.slot.fetched(asked, brought, nobody);
         let held = |is_whole: &bool| if *is_whole { Holding::Whole } else { Holding::Named };

@@ -12,6 +12,7 @@ mod due;
 mod hear;
 mod pictures;
 mod switch;
+mod turns;
 mod verification;
 mod views;
 mod waiting;
@@ -58,6 +59,8 @@ struct Set {
     /// How long it ran for what no version has yet.
     played: Duration,
     switch: Option<Switch>,
+    /// Whether a line waits until another has left the disk.
+    has_waiting_lines: bool,
 }
 
 /// One line.
@@ -79,6 +82,8 @@ struct Entry {
     look: Option<(Instant, u32)>,
     /// When to try again what failed, and how often it was tried.
     retry: Option<(Instant, u32)>,
+    /// When to ask again for a version that is somewhere and did not come, and how often that was done.
+    refetch: Option<(Instant, u32)>,
     waiting: Vec<(CommandId, Wait)>,
     is_pruning: bool,
     making: Option<Making>,
@@ -245,6 +250,7 @@ impl Entry {
             shown: ShownStanding::default(),
             look: None,
             retry: None,
+            refetch: None,
             waiting: Vec::new(),
             is_pruning: false,
             making: None,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bonfire_proto::{SlotName, SnapshotId};
 
 use super::SetKey;
+use super::waiting::unfulfilled;
 use crate::engine::Engine;
 use crate::input::{CommandId, Effect};
 use crate::record::{KnownSet, Record};
@@ -63,8 +64,12 @@ impl Engine {
         let Some(to) = waiting.map(|s| s.to.clone()) else { return };
         let Some(from) = self.desk.active(key) else { return self.end_switch(key, Err(not_here(key)), fx) };
         let Some(entry) = self.desk.get(&from) else { return };
-        if !entry.is_at_rest() || entry.slot.has_wish() {
+        if !entry.is_at_rest() || set.lines.values().any(|e| e.slot.is_busy()) {
             return;
+        }
+        if entry.slot.has_wish() {
+            let error = unfulfilled(entry.slot.standing());
+            return self.end_switch(key, Err(error), fx);
         }
         if set.is_running() {
             let error = Report::new(ErrorClass::Refused, "game_running", format!("{} is running", key.game));
@@ -239,6 +244,9 @@ impl Engine {
         if let Some(active) = self.desk.active(key) {
             self.desk.stir(&active);
         }
+        let all = self.desk.sets.get(key).into_iter().flat_map(|set| set.lines.keys());
+        let all: Vec<Line> = all.map(|slot| key.line(slot)).collect();
+        self.desk.due.extend(all);
     }
 }
 

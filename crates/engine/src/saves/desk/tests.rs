@@ -1,1 +1,174 @@
+//! What the desk answers, and what it tries again, with a whole engine and no other device.
 
+use bonfire_proto::{Digest, GameId, LibraryEpoch};
+use uuid::Uuid;
+
+use super::*;
+use crate::command::{Command, DevicesCommand, Reply, RootSpec, SaveRef, SavesCommand};
+use crate::engine::{Engine, Setup};
+use crate::input::{Effect, Input};
+use crate::library::StoredLibrary;
+use crate::players::About;
+use crate::report::Report;
+use crate::saves::decide::Measure;
+use crate::saves::lineage::Node;
+use crate::saves::slot::{Done, Look, Make};
+use crate::saves::tests::{content, id, ids, node};
+use crate::saves::work::{Placed, SaveInput, SaveWork};
+use crate::time::UnixMillis;
+
+/// A device with one save set, whose version 1 is on the disk.
+struct Bench {
+    engine: Engine,
+    now: Instant,
+    line: Line,
+    commands: u64,
+    replies: BTreeMap<CommandId, Result<Reply, Report>>,
+    work: Vec<(Line, SaveWork)>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let me = PeerId::from_uuid(Uuid::from_u128(1));
+        let epoch = LibraryEpoch(*me.as_uuid());
+        let setup = Setup {
+            me,
+            name: "here".to_owned(),
+            library: StoredLibrary { epoch, rev: 0, floor_rev: 0, rows: Vec::new(), removed: Vec::new() },
+            resumable: BTreeMap::new(),
+            static_peers: Vec::new(),
+            key_hash: Digest([1; 32]),
+            seed: [7; 32],
+            about: About::default(),
+            stored: Stored::default(),
+        };
+        let mut engine = Engine::new(Instant(0), setup);
+        engine.tell_time(UnixMillis(1_767_225_600_000));
+        let game = GameId::new("doom").unwrap();
+        let line = Line { player: PlayerId(Uuid::nil()), game_id: game, slot: SlotName::main() };
+        let (replies, work) = (BTreeMap::new(), Vec::new());
+        let mut bench = Self { engine, now: Instant(1_000), line, commands: 0, replies, work };
+        bench.give(Input::Listening("10.0.0.1:4000".parse().unwrap()));
+        let made = bench.command(Command::Devices(DevicesCommand::CreatePlayer { name: "a player".to_owned() }));
+        let Some(Ok(Reply::Player { player })) = bench.replies.get(&made) else { panic!("no player is made") };
+        bench.line.player = *player;
+        let root = RootSpec {
+            label: None,
+            path: "/saves".to_owned(),
+            is_file: None,
+            include: Vec::new(),
+            placed: Placed::default(),
+        };
+        let (at, ignore, programs) = (bench.at(), Vec::new(), Vec::new());
+        bench.saves(SavesCommand::Add { at, roots: vec![root], ignore, programs });
+        bench.settle();
+        bench.look(1);
+        bench.make(1, &[]);
+        bench
+    }
+
+    fn at(&self) -> SaveRef {
+        SaveRef { game: self.line.game_id.clone(), slot: None, player: Some(self.line.player) }
+    }
+
+    fn give(&mut self, input: Input) {
+        for effect in self.engine.handle(self.now, input) {
+            match effect {
+                Effect::Reply(id, reply) => {
+                    self.replies.insert(id, reply);
+                }
+                Effect::Save(job) => self.work.push((job.line, job.work)),
+                _ => {}
+            }
+        }
+    }
+
+    fn command(&mut self, command: Command) -> CommandId {
+        self.commands += 1;
+        let id = CommandId(self.commands);
+        self.give(Input::Command(id, command));
+        id
+    }
+
+    fn saves(&mut self, command: SavesCommand) -> CommandId {
+        self.command(Command::Saves(command))
+    }
+
+    /// Lets time pass until a save that stirred is looked at.
+    fn settle(&mut self) {
+        self.now = self.now + std::time::Duration::from_secs(20);
+        self.give(Input::Deadline);
+    }
+
+    /// The next piece of work, which has to be there.
+    fn next_work(&mut self) -> SaveWork {
+        assert!(!self.work.is_empty(), "nothing is to be done");
+        self.work.remove(0).1
+    }
+
+    fn looked(&mut self, look: Look) {
+        assert!(matches!(self.next_work(), SaveWork::Look { .. }));
+        let line = self.line.clone();
+        self.give(Input::Save(SaveInput::Looked { line, look, is_running: false, problems: Vec::new() }));
+    }
+
+    fn look(&mut self, n: u8) {
+        let measure = Measure { files: 1, size: 100 };
+        self.looked(Look::Files { capture: u64::from(n), content: content(n), measure });
+    }
+
+    fn make(&mut self, n: u8, parents: &[u64]) {
+        assert!(matches!(self.next_work(), SaveWork::Make { make: Make::Version { .. }, .. }));
+        self.give(Input::Save(SaveInput::Made(self.line.clone(), Done::Well(version(n, parents)))));
+    }
+
+    fn answer(&self, id: CommandId) -> Result<(), &str> {
+        let reply = self.replies.get(&id).expect("it is not answered");
+        reply.as_ref().map(|_| ()).map_err(|e| e.code.as_str())
+    }
+}
+
+fn version(n: u8, parents: &[u64]) -> Node {
+    Node { content: content(n), ..node(u64::from(n), parents) }
+}
+
+#[test]
+fn a_slot_left_alone_is_at_rest_though_its_disk_was_to_be_looked_at_again() {
+    let mut bench = Bench::new();
+    let at = bench.at();
+    bench.saves(SavesCommand::Confirm { at: at.clone() });
+    bench.looked(Look::Settling);
+    let asked = bench.saves(SavesCommand::Track { at, tracked: false });
+    assert_eq!(bench.answer(asked), Ok(()));
+}
+
+#[test]
+fn a_switch_is_refused_while_a_wish_waits_for_what_nobody_connected_has() {
+    let mut bench = Bench::new();
+    let (at, line) = (bench.at(), bench.line.clone());
+    // Version 2 was made from 1, is known, and is held by nobody.
+    let brought = vec![(version(2, &[1]), false)];
+    bench.give(Input::Save(SaveInput::Fetched { line, asked: BTreeSet::new(), brought, is_cut: false }));
+    let back = bench.saves(SavesCommand::Rollback { at: at.clone(), to: id(2) });
+    bench.look(1);
+    assert_eq!(bench.answer(back), Err("not_fetched"));
+    let slot = Some(SlotName::new("second").unwrap());
+    let switch = bench.saves(SavesCommand::Switch { at: SaveRef { slot, ..at } });
+    bench.look(1);
+    assert_eq!(bench.answer(switch), Err("not_fetched"));
+}
+
+#[test]
+fn a_fetch_that_broke_off_is_tried_again_whatever_else_is_done_meanwhile() {
+    let mut bench = Bench::new();
+    let line = bench.line.clone();
+    let again = |bench: &Bench| bench.engine.desk.next_deadline().filter(|(_, why)| why.contains("a version"));
+    assert_eq!(again(&bench), None);
+    let cut = SaveInput::Fetched { line, asked: ids([9]), brought: Vec::new(), is_cut: true };
+    bench.give(Input::Save(cut));
+    let due = again(&bench).expect("it is not asked for again");
+    bench.saves(SavesCommand::Confirm { at: bench.at() });
+    bench.look(2);
+    bench.make(2, &[1]);
+    assert_eq!(again(&bench), Some(due));
+}

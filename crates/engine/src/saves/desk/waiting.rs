@@ -47,18 +47,7 @@ impl Engine {
             return None;
         }
         if entry.slot.has_wish() {
-            // Nothing is under way that it could wait for.
-            return Some(match entry.slot.standing() {
-                Standing::Deferred => Err(refused("game_running", "it is done when the game has ended")),
-                Standing::Held => {
-                    Err(refused("held", "the save on the disk is missing or much smaller; answer that first")
-                        .hint("see: bonfire saves release --help"))
-                }
-                _ => Err(refused(
-                    "not_fetched",
-                    "what it needs is on no connected device; it is done as soon as one has it",
-                )),
-            });
+            return Some(Err(unfulfilled(entry.slot.standing())));
         }
         match wait {
             Wait::Rest | Wait::Disk => Some(Ok(())),
@@ -77,8 +66,14 @@ impl Engine {
         let content = lineage.get(&base)?.content;
         let heads = entry.slot.heads();
         let push = Push { parents: BTreeSet::from([base]), content, overwrite: overwrite.cloned() };
-        let verdict = judge(&push, &heads, lineage);
         let told = shown(&heads, lineage);
+        let verdict = match judge(&push, &heads, lineage) {
+            // Somebody did the same already, and something else stands beside it: that was not shown to who asks.
+            Verdict::Repeated { .. } if !entry.slot.sides().is_empty() => {
+                Verdict::StaleConflict { heads: told.clone() }
+            }
+            verdict => verdict,
+        };
         match verdict {
             Verdict::Accept { .. } if heads == BTreeSet::from([base]) => Some(Ok(())),
             Verdict::Repeated { .. } | Verdict::SameContent { .. } => Some(Ok(())),
@@ -112,6 +107,16 @@ impl Engine {
     pub(super) fn wait(&mut self, line: &Line, id: CommandId, wait: Wait) {
         self.desk.entry(line).waiting.push((id, wait));
         self.desk.stir(line);
+    }
+}
+
+/// Why a wish is not carried out though nothing is under way that it could wait for.
+pub(super) fn unfulfilled(standing: Standing) -> Report {
+    match standing {
+        Standing::Deferred => refused("game_running", "it is done when the game has ended"),
+        Standing::Held => refused("held", "the save on the disk is missing or much smaller; answer that first")
+            .hint("see: bonfire saves release --help"),
+        _ => refused("not_fetched", "what it needs is on no connected device; it is done as soon as one has it"),
     }
 }
 

@@ -32,6 +32,9 @@ impl Slot {
             let decision = decide(&situation);
             self.decision = Some(decision.clone());
             let sides = self.sides();
+            if let Some(base) = self.base_to_keep(&situation.disk, &decision.action) {
+                return self.begin(Busy::Keep { base }, Step::Keep(base));
+            }
             match decision.action {
                 Action::Adopt { to } => {
                     self.record.base = Some(to);
@@ -78,12 +81,20 @@ impl Slot {
                 }
                 _ => {}
             }
-            if sides.is_empty() && !self.record.copies.is_empty() && !self.record.is_untracked {
+            let may_remove = !self.record.is_untracked || self.is_off_disk;
+            if sides.is_empty() && !self.record.copies.is_empty() && may_remove {
                 let remove = self.record.copies.clone();
                 return self.copies(BTreeSet::new(), remove);
             }
             return self.fulfil(&situation.disk, &sides).or_else(|| self.fetch_history());
         }
+    }
+
+    /// The base, where the disk holds it and the store does not: it was only heard of before the disk was found to be it.
+    fn base_to_keep(&self, disk: &Disk, action: &Action) -> Option<SnapshotId> {
+        let Disk::Clean(base) = disk else { return None };
+        let is_settled = !matches!(action, Action::Adopt { .. } | Action::RecordOnly);
+        (is_settled && !self.whole.contains(&base.id) && self.unkept != Some(base.id)).then_some(base.id)
     }
 
     /// Carries out the wish, once the disk is what the base is. Where nothing is, sides can be chosen from as well.
@@ -217,7 +228,7 @@ impl Slot {
 
     fn others(&self) -> Vec<Other> {
         let told = self.told.values().flatten().copied();
-        let mut ids: BTreeSet<SnapshotId> = told.chain(self.lineage.tips()).collect();
+        let mut ids: BTreeSet<SnapshotId> = told.chain(self.held_tips()).collect();
         if let Some(base) = self.record.base {
             ids.remove(&base);
         }

@@ -155,6 +155,13 @@ impl Device {
                 self.slot.applied(done);
             }
             Step::Copies { .. } => self.slot.copied(Done::Well(())),
+            Step::Keep(base) => {
+                let node = self.slot.lineage().get(base).cloned();
+                let node = node.expect("a base is known");
+                assert_eq!(node.content, content(self.disk), "the disk holds what is to be kept");
+                self.store.insert(*base, node.clone());
+                self.slot.fetched(&BTreeSet::from([*base]), [(node, true)], []);
+            }
             Step::Fetch(ids) => {
                 let (mut brought, mut nobody) = (Vec::new(), Vec::new());
                 let mut due: Vec<SnapshotId> = ids.iter().copied().collect();
@@ -379,6 +386,63 @@ fn a_head_that_is_here_and_not_understood_waits_for_what_is_above_it_and_is_not_
     assert_eq!(slot.next_step(), None);
     slot.fetched(&ids([3]), [(Node { content: content(3), ..node(3, &[2]) }, true)], []);
     assert_eq!(slot.next_step(), Some(Step::Apply { from: Some(id(2)), to: id(4) }));
+}
+
+#[test]
+fn what_the_disk_holds_and_the_store_does_not_is_stored_before_it_is_replaced() {
+    let version =
+        |n: u8, parents: &[u64]| Node { content: content(n), device: device(2), ..node(u64::from(n), parents) };
+    // The first is known by name only, and lies on the disk.
+    let known = [(version(1, &[]), false), (version(2, &[1]), true)];
+    let record = SlotRecord { base: Some(id(1)), ..SlotRecord::default() };
+    let mut slot = Slot::restore(device(1), record, known);
+    assert_eq!(slot.next_step(), Some(Step::Look));
+    slot.looked(Look::Files { capture: 1, content: content(1), measure: MEASURE });
+    assert_eq!(slot.next_step(), Some(Step::Keep(id(1))));
+    assert_eq!(slot.next_step(), None, "nothing is replaced meanwhile");
+    slot.fetched(&ids([1]), [(version(1, &[]), true)], []);
+    assert_eq!(slot.next_step(), Some(Step::Apply { from: Some(id(1)), to: id(2) }));
+}
+
+#[test]
+fn a_base_that_cannot_be_stored_is_tried_once_until_there_is_another_attempt() {
+    let record = SlotRecord { base: Some(id(1)), ..SlotRecord::default() };
+    let mut slot = Slot::restore(device(1), record, [(node(1, &[]), false)]);
+    slot.next_step();
+    slot.looked(Look::Files { capture: 1, content: content(1), measure: MEASURE });
+    assert_eq!(slot.next_step(), Some(Step::Keep(id(1))));
+    slot.fetched(&ids([1]), [], [id(1)]);
+    assert_eq!(slot.next_step(), None);
+    slot.ask_again();
+    assert_eq!(slot.next_step(), Some(Step::Keep(id(1))));
+}
+
+#[test]
+fn a_version_that_nobody_has_any_more_is_no_side_though_what_followed_it_is_forgotten() {
+    // 3 is on the disk. 1 was pruned everywhere, and 2, which was made from it and 3 was made from, is known to nobody.
+    let version = |n: u8, parents: &[u64]| Node { content: content(n), ..node(u64::from(n), parents) };
+    let record = SlotRecord { base: Some(id(3)), ..SlotRecord::default() };
+    let mut slot = Slot::restore(device(1), record, [(version(1, &[]), false), (version(3, &[2]), true)]);
+    slot.next_step();
+    slot.looked(Look::Files { capture: 1, content: content(3), measure: MEASURE });
+    while let Some(step) = slot.next_step() {
+        let Step::Fetch(asked) = step else { panic!("nothing is to be done: {step:?}") };
+        slot.fetched(&asked, [], asked.clone());
+    }
+    assert_eq!((slot.standing(), slot.heads()), (Standing::Current, ids([3])));
+    slot.told(device(2), None, [id(1)]);
+    assert_eq!(slot.heads(), ids([1, 3]), "a device has it: it counts");
+}
+
+#[test]
+fn copies_beside_the_files_of_another_slot_are_removed_and_those_of_a_slot_left_alone_stay() {
+    let record = SlotRecord { copies: ids([2]), is_untracked: true, ..SlotRecord::default() };
+    let mut slot = Slot::restore(device(1), record, [(node(2, &[]), true)]);
+    assert_eq!(slot.next_step(), None);
+    slot.on_disk(false);
+    assert_eq!(slot.next_step(), Some(Step::Copies { write: BTreeSet::new(), remove: ids([2]) }));
+    slot.copied(Done::Well(()));
+    assert_eq!((slot.next_step(), slot.record().copies.len()), (None, 0));
 }
 
 #[test]

@@ -86,6 +86,9 @@ pub enum Step {
         /// Snapshots whose copies go.
         remove: BTreeSet<SnapshotId>,
     },
+    /// Store the base, which the disk holds and the store does not: of what is here, or of what others give. Answered by
+    /// `fetched`. What is about to be replaced on the disk must not be held by others alone.
+    Keep(SnapshotId),
     /// Fetch these snapshots, what is missing above them, and their objects; answered by `fetched`. It occupies no disk,
     /// and other steps may follow meanwhile.
     Fetch(BTreeSet<SnapshotId>),
