@@ -151,6 +151,24 @@ async fn what_is_pruned_leaves_its_text_and_takes_only_objects_that_nothing_need
 }
 
 #[tokio::test]
+async fn a_version_known_by_name_is_whole_again_of_what_a_look_found_without_anybody_to_ask() {
+    let rig = Rig::new();
+    rig.write("one.sav", b"one");
+    let first = rig.make_version(&[]).await;
+    rig.write("one.sav", b"two");
+    rig.make_version(&[first]).await;
+    rig.run(SaveWork::Prune { ids: vec![first] }).await;
+    rig.saves.sweep().await;
+    let fetch = || SaveWork::Fetch { ids: BTreeSet::from([first]), sources: Vec::new() };
+    let is_whole = |input: &SaveInput| matches!(input, SaveInput::Fetched { brought, .. } if brought[0].1);
+    assert!(!is_whole(&rig.run(fetch()).await), "its content is nowhere");
+    rig.write("one.sav", b"one");
+    rig.captured().await;
+    assert!(is_whole(&rig.run(fetch()).await), "its content lies on the disk");
+    assert!(rig.saves.store().has_snapshot(&first).unwrap());
+}
+
+#[tokio::test]
 async fn making_what_is_there_already_is_the_same_answer() {
     let rig = Rig::new();
     rig.write("one.sav", b"one");
