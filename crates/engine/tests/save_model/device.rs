@@ -276,6 +276,11 @@ impl Run<'_> {
                     self.slot.applied(done);
                 }
                 Step::Copies { .. } => self.slot.copied(Done::Well(())),
+                Step::Keep(base) => {
+                    let key = self.shelf.key(base);
+                    self.out.device.store.insert(key);
+                    self.slot.fetched(&[base].into(), [(self.shelf.get(key).node.clone(), true)], []);
+                }
                 Step::Fetch(ids) => {
                     let asked = self.shelf.keys(ids.iter().copied());
                     let (brought, nobody) = self.fetch(asked, reach);

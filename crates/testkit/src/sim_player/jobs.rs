@@ -141,7 +141,7 @@ impl World {
                 if self.crashes(m, Crash::InFetch) {
                     return None;
                 }
-                let (mut brought, mut is_cut) = (self.machines[m].from_here(ids), false);
+                let (mut brought, mut is_cut) = (self.machines[m].store_seen(ids), false);
                 for (_, conn) in sources {
                     let wanted: Vec<SnapshotId> =
                         ids.iter().filter(|id| !matches!(brought.get(*id), Some((_, true)))).copied().collect();
@@ -321,7 +321,7 @@ impl World {
 
 impl Machine {
     /// Stores what is known, and of which a look found all content. What is asked for and known, with whether it is whole.
-    fn from_here(&mut self, ids: &BTreeSet<SnapshotId>) -> BTreeMap<SnapshotId, (Node, bool)> {
+    fn store_seen(&mut self, ids: &BTreeSet<SnapshotId>) -> BTreeMap<SnapshotId, (Node, bool)> {
         let mut found = BTreeMap::new();
         for id in ids {
             let Some(snapshot) = self.vault.snapshot(id) else { continue };
