@@ -3,21 +3,19 @@
 //! Owns which wish a command is. Whether it can be meant is `checks`', who waits for what `waiting`'s, what a wish does to
 //! a slot `Slot`'s.
 
-use std::collections::BTreeSet;
-
 use bonfire_proto::limits::{NOTE_LEN_MAX, TEXT_LEN_MAX};
-use bonfire_proto::{SlotName, SnapshotId, text};
+use bonfire_proto::{SlotName, text};
 
 use super::checks::{check_roots, is_name};
-use super::switch::{Both, Switch, not_here};
+use super::switch::{Switch, not_here};
 use super::waiting::Wait;
 use super::{Set, SetKey};
-use crate::command::{AuditFilter, Reply, ResolveWith, RootSpec, SaveRef, SavesCommand};
+use crate::command::{AuditFilter, Reply, RootSpec, SaveRef, SavesCommand};
 use crate::engine::Engine;
 use crate::input::{CommandId, Effect};
 use crate::places::pattern::Pattern;
 use crate::record::{KnownSet, Record};
-use crate::replication::model::{self, Choice, Retention};
+use crate::replication::model::{self, Retention};
 use crate::report::{ErrorClass, Report};
 use crate::saves::join::Line;
 use crate::saves::slot::Wish;
@@ -87,7 +85,7 @@ impl Engine {
                 self.look_now(&line);
                 self.wait(&line, id, Wait::Rest);
             }
-            SavesCommand::Resolve { at, with } => return self.resolve(id, &at, &with, fx),
+            SavesCommand::Resolve { at, with } => return self.resolve(id, &at, with, fx),
             SavesCommand::Rollback { at, to } => {
                 let line = self.tracked(&at)?;
                 self.desk.entry(&line).slot.wish(Wish::Rollback(to))?;
@@ -319,81 +317,8 @@ impl Engine {
         Ok(())
     }
 
-    fn resolve(&mut self, id: CommandId, at: &SaveRef, with: &ResolveWith, fx: &mut Vec<Effect>) -> Result<(), Report> {
-        let line = self.tracked(at)?;
-        let entry = self.desk.entry(&line);
-        let sides: Vec<SnapshotId> = entry.slot.sides().into_iter().collect();
-        if sides.is_empty() {
-            return Err(refused("no_conflict", "there is no conflict to resolve"));
-        }
-        let base = entry.slot.record().base;
-        let mine =
-            base.ok_or_else(|| refused("no_save", "this device's disk is no side of it; name one with --use ID"));
-        let (content, choice) = match with {
-            ResolveWith::Mine => (mine?, Choice::Mine),
-            ResolveWith::Theirs => match sides.as_slice() {
-                [only] => (*only, Choice::Theirs),
-                several => {
-                    let text = format!("there are {} other sides", several.len());
-                    return Err(refused("which_side", &text).hint("name one with --use ID"));
-                }
-            },
-            ResolveWith::Use(named) => (*named, Choice::Named),
-            ResolveWith::Both => {
-                mine?;
-                if entry.both.is_some() {
-                    return Err(refused("busy", "this conflict is being settled already").retryable());
-                }
-                if let Some(missing) = sides.iter().find(|s| !entry.slot.whole().contains(s)) {
-                    let text = format!("version {missing} is not here yet");
-                    return Err(refused("not_fetched", &text).retryable());
-                }
-                entry.choice = Some(Choice::Both);
-                return self.branch_sides(id, &line, &sides, fx);
-            }
-        };
-        entry.slot.wish(Wish::Resolve(content))?;
-        entry.choice = Some(choice);
-        self.look_now(&line);
-        self.wait(&line, id, Wait::Rest);
-        Ok(())
-    }
-
-    fn branch_sides(
-        &mut self,
-        id: CommandId,
-        line: &Line,
-        sides: &[SnapshotId],
-        fx: &mut Vec<Effect>,
-    ) -> Result<(), Report> {
-        let key = SetKey::of(line);
-        let mut left = BTreeSet::new();
-        for side in sides {
-            let device = self.desk.get(line).and_then(|e| e.slot.lineage().get(side)).map(|n| n.device);
-            let name = device.map(|d| self.players.device_name(line.player, d)).unwrap_or_default();
-            let slot = self.free_slot(&key, &line.slot, &name, &left);
-            let stamp = self.players.stamp(self.wall, fx)?;
-            let work = SaveWork::Branch { from: *side, stamp };
-            fx.push(Effect::Save(Box::new(SaveJob { line: key.line(&slot), work })));
-            left.insert(slot);
-        }
-        self.desk.entry(line).both = Some(Both { command: id, left });
-        Ok(())
-    }
-
-    /// A name for a slot that no line has.
-    fn free_slot(&self, key: &SetKey, slot: &SlotName, device: &str, taken: &BTreeSet<SlotName>) -> SlotName {
-        let lines = self.desk.sets.get(key).map(|s| &s.lines);
-        let is_free = |name: &SlotName| !taken.contains(name) && lines.is_none_or(|l| !l.contains_key(name));
-        let from = if device.is_empty() { "other" } else { device };
-        let long = text::clean_to(&format!("{slot}-{from}"), bonfire_proto::limits::SLOT_LEN_MAX - 4);
-        let stem = long.trim().to_owned();
-        let numbered = (1u32..).map(|n| if n == 1 { stem.clone() } else { format!("{stem}-{n}") });
-        numbered.filter_map(|name| SlotName::new(name).ok()).find(is_free).unwrap_or_else(SlotName::main)
-    }
-
     /// Has the disk looked at without waiting for it to be at rest.
-    fn look_now(&mut self, line: &Line) {
+    pub(super) fn look_now(&mut self, line: &Line) {
         if let Some(set) = self.desk.sets.get_mut(&SetKey::of(line)) {
             set.stirred = None;
         }

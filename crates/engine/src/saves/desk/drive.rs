@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bonfire_proto::{PeerId, SnapshotId};
 
+use super::waiting::Wait;
 use super::{Desk, Entry, Making, SetKey};
 use crate::command::Reply;
 use crate::engine::Engine;
@@ -340,6 +341,14 @@ impl Engine {
         let waiting = std::mem::take(&mut entry.waiting);
         let mut left = Vec::new();
         for (command, wait) in waiting {
+            if let Wait::Decided(with) = &wait {
+                if !self.desk.get(line).is_some_and(Entry::is_decided) {
+                    left.push((command, wait));
+                } else if let Err(error) = self.resolve_now(command, line.clone(), with, fx) {
+                    fx.push(Effect::Reply(command, Err(error)));
+                }
+                continue;
+            }
             match self.outcome(line, &wait) {
                 Some(outcome) => {
                     let reply = outcome.and_then(|()| self.save_reply(line));

@@ -11,6 +11,7 @@ mod drive;
 mod due;
 mod hear;
 mod pictures;
+mod resolving;
 mod switch;
 mod turns;
 mod verification;

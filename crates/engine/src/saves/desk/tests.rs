@@ -4,7 +4,7 @@ use bonfire_proto::{Digest, GameId, LibraryEpoch};
 use uuid::Uuid;
 
 use super::*;
-use crate::command::{Command, DevicesCommand, Reply, RootSpec, SaveRef, SavesCommand};
+use crate::command::{Command, DevicesCommand, Reply, ResolveWith, RootSpec, SaveRef, SavesCommand};
 use crate::engine::{Engine, Setup};
 use crate::input::{Effect, Input};
 use crate::library::StoredLibrary;
@@ -29,6 +29,15 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        let mut bench = Self::added();
+        bench.settle();
+        bench.look(1);
+        bench.make(1, &[]);
+        bench
+    }
+
+    /// Where the disk was not looked at yet.
+    fn added() -> Self {
         let me = PeerId::from_uuid(Uuid::from_u128(1));
         let epoch = LibraryEpoch(*me.as_uuid());
         let setup = Setup {
@@ -61,9 +70,6 @@ impl Bench {
         };
         let (at, ignore, programs) = (bench.at(), Vec::new(), Vec::new());
         bench.saves(SavesCommand::Add { at, roots: vec![root], ignore, programs });
-        bench.settle();
-        bench.look(1);
-        bench.make(1, &[]);
         bench
     }
 
@@ -171,4 +177,32 @@ fn a_fetch_that_broke_off_is_tried_again_whatever_else_is_done_meanwhile() {
     bench.look(2);
     bench.make(2, &[1]);
     assert_eq!(again(&bench), Some(due));
+}
+
+#[test]
+fn a_conflict_is_settled_though_the_disk_was_not_looked_at_yet_when_that_was_asked() {
+    let mut bench = Bench::added();
+    let (at, line) = (bench.at(), bench.line.clone());
+    let brought = vec![(version(5, &[]), true)];
+    bench.give(Input::Save(SaveInput::Fetched { line: line.clone(), asked: BTreeSet::new(), brought, is_cut: false }));
+    let asked = bench.saves(SavesCommand::Resolve { at, with: ResolveWith::Mine });
+    assert!(!bench.replies.contains_key(&asked), "{:?}", bench.replies.get(&asked));
+    bench.look(1);
+    bench.make(1, &[]);
+    assert!(matches!(bench.next_work(), SaveWork::Copies { .. }));
+    bench.give(Input::Save(SaveInput::Copied(line, Done::Well(()))));
+    bench.look(1);
+    let made = bench.next_work();
+    assert!(matches!(made, SaveWork::Make { make: Make::Resolve { content, .. }, .. } if content == id(1)), "{made:?}");
+}
+
+#[test]
+fn a_conflict_that_is_none_is_said_to_be_none_once_the_disk_was_looked_at() {
+    let mut bench = Bench::added();
+    let at = bench.at();
+    let asked = bench.saves(SavesCommand::Resolve { at, with: ResolveWith::Mine });
+    assert!(!bench.replies.contains_key(&asked));
+    bench.look(1);
+    bench.make(1, &[]);
+    assert_eq!(bench.answer(asked), Err("no_conflict"));
 }

@@ -8,6 +8,7 @@ use bonfire_proto::SnapshotId;
 
 use super::SetKey;
 use super::commands::refused;
+use crate::command::ResolveWith;
 use crate::engine::Engine;
 use crate::input::CommandId;
 use crate::replication::model::Choice;
@@ -23,6 +24,8 @@ pub(super) enum Wait {
     Rest,
     /// That no work on the disk is under way: from then on the game has it.
     Disk,
+    /// That it is known whether there is a conflict, which is then settled so.
+    Decided(ResolveWith),
     /// That what is on the disk is in history, and the newest; it may be put over these heads.
     Pushed(Option<BTreeSet<SnapshotId>>),
 }
@@ -50,7 +53,7 @@ impl Engine {
             return Some(Err(unfulfilled(entry.slot.standing())));
         }
         match wait {
-            Wait::Rest | Wait::Disk => Some(Ok(())),
+            Wait::Rest | Wait::Disk | Wait::Decided(_) => Some(Ok(())),
             Wait::Pushed(overwrite) => self.pushed(line, overwrite.as_ref()),
         }
     }
