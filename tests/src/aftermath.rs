@@ -344,6 +344,8 @@ impl Scene for Stage {
             ".version.ini.discarded",
             ".bonfire.part",
             ".bonfire.part.tmp",
+            ".bonfire.download",
+            ".bonfire.download.tmp",
             ".lanspread.json",
             ".lanspread.json.tmp",
         ] {
@@ -389,9 +391,16 @@ fn is_end(event: &Value) -> bool {
 }
 
 fn is_scratch(path: &str) -> bool {
-    [".bonfire.part", ".bonfire.copy", ".lanspread.json.tmp", ".version.ini.", ".local.installing"]
-        .iter()
-        .any(|name| path.starts_with(name))
+    [
+        ".bonfire.part",
+        ".bonfire.download.tmp",
+        ".bonfire.copy",
+        ".lanspread.json.tmp",
+        ".version.ini.",
+        ".local.installing",
+    ]
+    .iter()
+    .any(|name| path.starts_with(name))
 }
 
 fn is_players(path: &str) -> bool {

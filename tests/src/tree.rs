@@ -22,7 +22,7 @@ pub fn read(root: &Path) -> Tree {
 pub fn payload(root: &Path) -> Tree {
     let own = |path: &str| {
         let first = path.split('/').next().unwrap_or(path);
-        matches!(first, "local" | ".lanspread.json" | ".softlan_game_installed" | ".sync")
+        matches!(first, "local" | ".lanspread.json" | ".bonfire.download" | ".softlan_game_installed" | ".sync")
     };
     read(root).into_iter().filter(|(path, _)| !own(path)).collect()
 }

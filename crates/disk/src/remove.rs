@@ -13,14 +13,14 @@ use crate::games::{GamesFolder, Held};
 use crate::journal::{self, Header, JournalWriter};
 use crate::recover::Recovered;
 use crate::walk::{Problem, Sentinel};
-use crate::{intent, recover, sweep};
+use crate::{intent, note, recover, sweep};
 
 /// What a removal did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RemoveReport {
     /// Files removed.
     pub removed: u64,
-    /// Files left, by path beneath the root: links, special files, names that Bonfire cannot hold.
+    /// Files left, by path beneath the root: what was not downloaded, links, special files, names that Bonfire cannot hold.
     pub kept: Vec<String>,
     /// What a walk found amiss before.
     pub problems: Vec<Problem>,
@@ -29,18 +29,18 @@ pub struct RemoveReport {
 }
 
 impl GamesFolder {
-    /// Removes the downloaded files of a game: what a walk lists as its manifest, nothing else. Other tools' markers stay.
-    /// A removal that failed half way is finished.
+    /// Removes the downloaded files of a game: what the note in its root says of the version that is there, or else what a
+    /// walk lists as its manifest; nothing else. Other tools' markers stay. A removal that failed half way is finished.
     ///
     /// # Errors
-    /// `NotHere`; `NotDownloaded` without a regular root `version.ini`; `Installed` with `local/`, `.local.installing/`
+    /// `UnknownFormat` when there is a note that is not understood: then nobody knows what is whose. `NotHere`; `NotDownloaded` without a regular root `version.ini`; `Installed` with `local/`, `.local.installing/`
     /// or `.local.backup/`; `Busy` when a transaction is recorded there; the disk's.
     pub fn remove_downloaded(&self, game: &GameId) -> Result<RemoveReport, RemoveError> {
         self.remove_downloaded_as(game, None)
     }
 
-    /// As [`Self::remove_downloaded`], of a game that was downloaded as `only`: whatever else lies in its root stays, too,
-    /// and is reported.
+    /// As [`Self::remove_downloaded`], of a game that was downloaded as `only`, whatever its note says: what else lies in
+    /// its root stays, too, and is reported.
     ///
     /// # Errors
     /// As [`Self::remove_downloaded`].
@@ -84,6 +84,11 @@ impl GamesFolder {
         if walked.sentinel != Sentinel::Regular {
             return Err(RemoveError::NotDownloaded { path: inner.shown(&root) });
         }
+        let noted = match only {
+            Some(_) => None,
+            None => note::read(inner, game)?.filter(|n| n.version == walked.eti_version).map(|n| n.manifest(game)),
+        };
+        let only = only.or(noted.as_ref());
         let files: Vec<ManifestFile> = walked
             .files
             .into_iter()

@@ -1,4 +1,5 @@
-//! Removing what is ours, and nothing else: owned files, then scratch, then the records that proved them ours.
+//! Removing what is ours, and nothing else: owned files, then scratch and the note of them, then the records that proved
+//! them ours.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -11,7 +12,7 @@ use crate::download::{COPY, ancestors};
 use crate::error::DiskError;
 use crate::fs::{EntryName, FsPath, Kind};
 use crate::games::Inner;
-use crate::{intent, journal, version};
+use crate::{intent, journal, note, version};
 
 /// Most files left behind that are named.
 const KEPT_MAX: usize = 1_000;
@@ -57,6 +58,8 @@ pub(crate) fn sweep(
     report.removed += removed.files;
     let mut dirs = removed.dirs;
     remove_scratch(inner, &root)?;
+    // Without a sentinel there is nothing downloaded that it could speak of.
+    note::remove(inner, &root)?;
     dirs.insert(root.clone());
     sync_dirs(inner, &dirs)?;
     if let Err(e) = done() {
@@ -177,7 +180,7 @@ pub(crate) fn sync_dirs(inner: &Inner, dirs: &BTreeSet<FsPath>) -> Result<(), Di
 /// Removes the staged and the parked sentinel and half-written records. Not durable. Returns whether there were any.
 pub(crate) fn remove_scratch(inner: &Inner, root: &FsPath) -> Result<bool, DiskError> {
     let mut any = false;
-    for name in [version::TMP, version::DISCARDED, journal::TMP, intent::TMP, COPY] {
+    for name in [version::TMP, version::DISCARDED, journal::TMP, intent::TMP, note::TMP, COPY] {
         let path = root.child(name);
         // Scratch of ours is a file; anything else under its name is not ours.
         if inner.kind(&path)? == Some(Kind::File) {

@@ -114,7 +114,8 @@ fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 fn same(dir: &TempDir, files: &Files) {
-    let got = tree(&dir.path().join("doom"));
+    let mut got = tree(&dir.path().join("doom"));
+    assert!(got.remove(".bonfire.download").is_some(), "what came is noted");
     assert_eq!(got.keys().map(String::as_str).collect::<Vec<_>>(), files.keys().copied().collect::<Vec<_>>());
     assert!(files.iter().all(|(p, c)| got[*p] == *c), "content differs");
 }

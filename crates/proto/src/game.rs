@@ -116,6 +116,8 @@ pub const RESERVED_ROOT_NAMES: &[&str] = &[
     ".lanspread_owned",
     ".bonfire.part",
     ".bonfire.part.tmp",
+    ".bonfire.download",
+    ".bonfire.download.tmp",
     ".softlan_game_installed",
     ".sync",
 ];

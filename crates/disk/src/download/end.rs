@@ -15,6 +15,7 @@ use crate::games::{GamesFolder, Held, Inner};
 use crate::hash::FileStamp;
 use crate::journal::record::{Record, runs};
 use crate::journal::{self, JournalWriter};
+use crate::note::{self, DownloadNote};
 use crate::sweep::{self, SweepReport};
 use crate::{atomic, intent, version};
 
@@ -121,7 +122,7 @@ impl Download {
         result.inspect_err(|_| self.unsound = true)
     }
 
-    /// Ends the download with the game complete: syncs, puts the sentinel in place, removes the records. On return the
+    /// Ends the download with the game complete: syncs, notes what came, puts the sentinel in place, removes the records. On return the
     /// new version is durable.
     ///
     /// # Errors
@@ -141,6 +142,10 @@ impl Download {
         self.sync_dirs()?;
         let (manifest, hashes) = self.complete()?;
         let mut stamps = self.stamps()?;
+        // Before the commit is on record: from then on a start may put the sentinel in place.
+        let noted = DownloadNote::new(&manifest, &stamps);
+        let noted = noted.ok_or_else(|| self.mismatch(self.shared.sentinel, "a hash is missing"))?;
+        note::write(&self.inner, &self.root, &noted)?;
         self.record_state(JournalState::Committing)?;
         self.shared.close_log();
 

@@ -7,13 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bonfire_disk::fs::Fs;
-use bonfire_disk::{GamesFolder, Recovered};
+use bonfire_disk::{FileStamp, GamesFolder, Recovered};
+use bonfire_proto::ManifestFile;
 use serde::Serialize;
 
 use super::fs::{Failure, ModelFs, Moment};
 use super::sabotage::{Bug, Sabotage};
 use super::scenario::{self, Ack, GAME, Scenario, Stage, Version};
-use super::state::{Disk, Image};
+use super::state::{Disk, Image, Node};
+
+/// What was downloaded, as the game root says; whether it is there is judged apart from the rest.
+const NOTE: &str = ".bonfire.download";
 
 /// How much is tried.
 #[derive(Debug, Clone, Copy)]
@@ -318,6 +322,7 @@ impl Explorer {
         let resumable = self.recovered(&found)?;
         let image = fs.disk().seen().clone();
         self.judge(before, &image, resumable, acks)?;
+        self.note(&fs.disk(), resumable.is_some())?;
 
         let changes = fs.changes();
         let again = folder.recover().map_err(|e| format!("second recovery failed: {e}"))?;
@@ -337,6 +342,7 @@ impl Explorer {
             let found = self.folder(&fs).recover().map_err(|e| format!("recovery after another cut: {e}"))?;
             let resumable = self.recovered(&found)?;
             self.judge(lost.seen(), fs.disk().seen(), resumable, acks)?;
+            self.note(&fs.disk(), resumable.is_some())?;
         }
         Ok(())
     }
@@ -353,6 +359,7 @@ impl Explorer {
                 Payload::New => {}
                 other => return Err(format!("after resume and commit: {other:?}")),
             }
+            self.note(&disk, false)?;
             self.user_files(disk.seen(), true)?;
         }
         let fs = ModelFs::over(disk.clone(), false);
@@ -363,6 +370,7 @@ impl Explorer {
                 Payload::None => {}
                 other => return Err(format!("after resume and cancel: {other:?}")),
             }
+            self.note(&disk, false)?;
             self.user_files(disk.seen(), false)?;
         }
         Ok(())
@@ -433,6 +441,43 @@ impl Explorer {
         }
     }
 
+    /// Where a version is whole that was downloaded, the note says so, of exactly these files as they are; where nothing
+    /// of ours is, there is none.
+    fn note(&self, disk: &Disk, resumable: bool) -> Result<(), String> {
+        let folder = scenario::over(&ModelFs::over(disk.clone(), false));
+        let note = folder.download_note(&scenario::game()).map_err(|e| format!("the note: {e}"))?;
+        let by_hand = self.scenario.name == "sentinel_by_hand";
+        let was_noted = self.stage.disk.seen().node(&in_game(NOTE)).is_some();
+        let version = match self.payload(disk.seen()) {
+            Payload::New if !by_hand => Some(self.stage.new),
+            Payload::Old if was_noted => self.stage.old,
+            Payload::None if resumable => return Ok(()),
+            // What lies half done has its journal.
+            Payload::Torn(_) => return Ok(()),
+            _ => None,
+        };
+        match (note, version) {
+            (None, None) => Ok(()),
+            (Some(_), None) => Err("a note of what is not here".to_owned()),
+            (None, Some(_)) => Err("nothing notes what was downloaded".to_owned()),
+            (Some(note), Some(version)) => {
+                let as_left = |f: &ManifestFile| match disk.seen().node(&in_game(f.path.as_str())) {
+                    Some(Node::File(content, mtime_ns)) => {
+                        note.is_as_left(&f.path, &FileStamp { size: content.len(), mtime_ns: *mtime_ns })
+                    }
+                    _ => false,
+                };
+                if note.manifest(&scenario::game()) != version.manifest {
+                    return Err("the note is of another version".to_owned());
+                }
+                match version.manifest.files.iter().find(|f| !as_left(f)) {
+                    Some(f) => Err(format!("{} is not what the note says", f.path)),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
     fn catalog(&self, image: &Image, acks: &[Ack]) -> Result<(), String> {
         let bytes = image.file("catalog.json").map(|c| c.to_vec());
         let (old, new) = (Some(scenario::OLD_CATALOG), Some(scenario::NEW_CATALOG));
@@ -459,7 +504,7 @@ impl Explorer {
         let present = image.files_beneath(GAME);
         let kept = |p: &str| user.contains(p) || self.stage.found.iter().any(|f| f == p);
         // An intent log that was there before stays, saying `None`.
-        let is_record = |p: &&String| p.starts_with('.') && !user.contains(p.as_str());
+        let is_record = |p: &&String| p.starts_with('.') && *p != NOTE && !user.contains(p.as_str());
         let log_stays = self.scenario.name == "update_with_intent_log";
         let records: Vec<&String> =
             present.iter().filter(is_record).filter(|p| !(log_stays && *p == ".lanspread.json")).collect();
@@ -473,7 +518,7 @@ impl Explorer {
             Payload::New
         } else if self.stage.old.is_some_and(is) && (unrecorded || in_transaction) {
             Payload::Old
-        } else if unrecorded && present.iter().all(|p| kept(p) || (log_stays && p == ".lanspread.json")) {
+        } else if unrecorded && present.iter().all(|p| kept(p) || p == NOTE || (log_stays && p == ".lanspread.json")) {
             Payload::None
         } else if self.scenario.name == "repair"
             && (unrecorded || in_transaction)

@@ -66,6 +66,14 @@ pub enum Bug {
     NoIntent,
     /// The intent is not synced.
     IntentNotSynced,
+    /// The note of what was downloaded is renamed before it is synced.
+    NoteNotSynced,
+    /// The note is written in place.
+    NoteInPlace,
+    /// The sentinel is there before the note is.
+    NoteAfterSentinel,
+    /// The note stays when its files go.
+    NoteOutlivesGame,
     /// The end of a download is told while the disk still keeps the sentinel back.
     EndToldBeforeCommit,
     /// A folder that cannot be listed counts as empty.
@@ -76,7 +84,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 34] = [
         Self::PayloadNotSynced,
         Self::PayloadFolderNotSynced,
         Self::RootNotSynced,
@@ -104,6 +112,10 @@ impl Bug {
         Self::BulkSyncElsewhere,
         Self::NoIntent,
         Self::IntentNotSynced,
+        Self::NoteNotSynced,
+        Self::NoteInPlace,
+        Self::NoteAfterSentinel,
+        Self::NoteOutlivesGame,
         Self::EndToldBeforeCommit,
         Self::ListErrorSwallowed,
         Self::StatErrorSwallowed,
@@ -124,6 +136,7 @@ impl Bug {
             Self::HardLinksIgnored => "update_of_shared_files",
             Self::BulkSyncElsewhere => "update_elsewhere",
             Self::FailedBulkSyncIgnored => "update",
+            Self::NoteOutlivesGame => "remove_downloaded",
             Self::NoIntent => "cancel_on_a_full_disk",
             Self::ListErrorSwallowed => "remove",
             _ => "fresh",
@@ -153,6 +166,8 @@ const INTENT_TMP: &str = ".lanspread.json.tmp";
 const SENTINEL: &str = "version.ini";
 const STAGED: &str = ".version.ini.tmp";
 const PARKED: &str = ".version.ini.discarded";
+const NOTE: &str = ".bonfire.download";
+const NOTE_TMP: &str = ".bonfire.download.tmp";
 const CATALOG_TMP: &str = ".catalog.json.tmp";
 
 /// A file system with a bug in front of it.
@@ -267,6 +282,15 @@ impl Fs for Sabotage {
             return self.inner.remove_file(from);
         }
         let put_in_place = from.name() == STAGED && to.name() == SENTINEL;
+        if self.is(Bug::NoteAfterSentinel) && to.name() == NOTE {
+            self.ctx.fire();
+            return Ok(());
+        }
+        if self.is(Bug::NoteAfterSentinel) && put_in_place && self.inner.stat(&in_game(NOTE_TMP))?.is_some() {
+            self.inner.rename(from, to)?;
+            self.inner.sync_dir(&FsPath::root().child(GAME))?;
+            return self.inner.rename(&in_game(NOTE_TMP), &in_game(NOTE));
+        }
         if self.is(Bug::OldSentinelKept) && to.name() == PARKED {
             self.ctx.fire();
             return Ok(());
@@ -282,6 +306,7 @@ impl Fs for Sabotage {
         }
         if (self.is(Bug::SentinelInPlace) && put_in_place)
             || (self.is(Bug::CatalogInPlace) && from.name() == CATALOG_TMP)
+            || (self.is(Bug::NoteInPlace) && to.name() == NOTE)
         {
             self.ctx.fire();
             self.copy_in_place(from, to)?;
@@ -291,6 +316,10 @@ impl Fs for Sabotage {
     }
 
     fn remove_file(&self, path: &FsPath) -> io::Result<()> {
+        if self.is(Bug::NoteOutlivesGame) && path.name() == NOTE {
+            self.ctx.fire();
+            return Ok(());
+        }
         let sweeping = self.is(Bug::RecordsDroppedBeforeSweep) && is_payload(path);
         if sweeping && self.inner.stat(&in_game(JOURNAL))?.is_some() && self.inner.stat(&in_game(PARKED))?.is_none() {
             self.ctx.fire();
@@ -418,6 +447,7 @@ impl FsFile for SabotagedFile {
             Bug::JournalNotSynced => self.is_journal(),
             Bug::IntentNotSynced => name == INTENT_TMP,
             Bug::CatalogNotSynced => name == CATALOG_TMP,
+            Bug::NoteNotSynced => name == NOTE_TMP,
             _ => false,
         };
         if skip {

@@ -197,6 +197,11 @@ const INSTALLED: &[(&str, &[u8])] = &[
     (".sync/state", b"another tool's"),
     (".softlan_game_installed", b"x"),
 ];
+const MINE: &[(&str, &[u8])] = &[
+    (".sync/state", b"another tool's"),
+    ("my-notes.txt", b"a file that nobody knows"),
+    ("d/mine.txt", b"in a folder of the game"),
+];
 const MARKED: &[(&str, &[u8])] = &[(".sync/state", b"another tool's"), (".softlan_game_installed", b"x")];
 
 /// A transaction and its stage.
@@ -265,6 +270,9 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("cancel_recorded", half_done, cancel_recorded),
     Scenario::new("remove", || Stage::new(Some(v1()), v2(), MARKED), remove),
     Scenario::new("remove_bare", || Stage::new(Some(small()), v2(), &[]), remove),
+    Scenario::new("update_downloaded", || downloaded(v1(), INSTALLED), download),
+    Scenario::new("cancel_downloaded", || downloaded(v1(), INSTALLED), cancel),
+    Scenario::new("remove_downloaded", || downloaded(small(), MINE), remove),
     Scenario::new("catalog", || Stage::new(Some(small()), v2(), &[]), catalog),
     Scenario::new("sentinel_by_hand", by_hand, write_sentinel),
 ];
@@ -276,6 +284,19 @@ fn with_intent_log() -> Stage {
     let mut stage = Stage::new(Some(v1()), v2(), &in_root);
     // Its text may change in the middle; that it comes back is checked by a test of its own.
     stage.user.retain(|(p, _)| !p.ends_with(".lanspread.json"));
+    stage
+}
+
+/// The version that is here was downloaded, so that its note is here, too.
+fn downloaded(old: &'static Version, in_root: &[(&str, &[u8])]) -> Stage {
+    let mut stage = Stage::new(None, v2(), in_root);
+    let fs = ModelFs::over(stage.disk.clone(), false);
+    let mut d = over(&fs).begin_download(&old.manifest, &[]).expect("BUG: the stage begins");
+    fetch(&mut d, old, &fs, None, true).expect("BUG: the stage fetches");
+    d.commit().expect("BUG: the stage commits");
+    stage.disk = fs.disk();
+    stage.disk.sync_all();
+    stage.old = Some(old);
     stage
 }
 
