@@ -452,7 +452,11 @@ impl Run {
         self.room.see().shelf.add(game, flipped(&here, "game.eti", offset));
         let path = FsPath::game(game).child("game.eti");
         self.in_folder(seat, |fs| Person { fs }.flip(&path, offset));
-        self.room.see().tally.changes += 1;
+        let mut see = self.room.see();
+        // What somebody changed since it came may be a person's work: a cancelled repair names it and leaves it.
+        see.shelf.changed_by_hand(seat, game, "game.eti");
+        see.tally.changes += 1;
+        drop(see);
         self.flipped = true;
         if self.dice.chance(70) {
             self.transfer(seat, TransferCommand::Verify { game: game.clone() }).await;

@@ -114,7 +114,7 @@ impl Version {
 #[derive(Debug, Default)]
 pub(super) struct Shelf {
     games: BTreeMap<GameId, Vec<Version>>,
-    /// Files that a person put into a game root, by seat.
+    /// Files that a person put into a game root or changed there, by seat.
     by_hand: BTreeSet<(usize, GameId, String)>,
 }
 
@@ -129,7 +129,12 @@ impl Shelf {
         self.by_hand.extend(files);
     }
 
-    /// Whether a person put a file there at some time: nobody can prove that it is Bonfire's, so it may stay.
+    /// A person changed a file in a game root.
+    pub(super) fn changed_by_hand(&mut self, seat: usize, game: &GameId, path: &str) {
+        self.by_hand.insert((seat, game.clone(), path.to_owned()));
+    }
+
+    /// Whether a person put a file there, or changed it, at some time: nobody can prove that it is Bonfire's, so it may stay.
     pub(super) fn is_by_hand(&self, seat: usize, game: &GameId, path: &str) -> bool {
         self.by_hand.contains(&(seat, game.clone(), path.to_owned()))
     }

@@ -265,7 +265,13 @@ impl Witness {
         if !left.is_empty() && !whole {
             self.violation(&format!("seat {seat}: a cancelled download of {game} left {left:?}"));
         }
-        let scratch = [".bonfire.part", ".bonfire.part.tmp", ".version.ini.tmp", ".version.ini.discarded"];
+        let scratch = [
+            ".bonfire.part",
+            ".bonfire.part.tmp",
+            ".bonfire.download.tmp",
+            ".version.ini.tmp",
+            ".version.ini.discarded",
+        ];
         for name in scratch.iter().filter(|n| image.node(&format!("{game}/{n}")).is_some()) {
             let what = format!("seat {seat}: a cancelled download of {game} left {name}");
             self.violations.push(what.clone());
