@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bonfire_disk::{DiskError, FileStamp, Fingerprint, Sentinel, Walked, WalkedFile, Watches};
+use bonfire_engine::Report;
 use bonfire_engine::input::{GameFacts, Input, Persist, Scanned};
-use bonfire_engine::{ErrorClass, Report};
 use bonfire_proto::{ContentHash, Digest, GameId, Manifest, ManifestFile, ManifestHash, RelPath};
 use bonfire_store::{FileHashes, FileRow, IndexRow, LibraryCommit};
 use tokio::sync::mpsc;
@@ -16,6 +16,10 @@ use crate::conns;
 use crate::errors;
 use crate::task::Event;
 use crate::world::World;
+
+mod downloaded;
+
+use downloaded::is_version;
 
 /// A file whose content is known.
 #[derive(Debug, Clone)]
@@ -32,17 +36,6 @@ pub(crate) struct HashedGame {
     pub(crate) game: GameId,
     pub(crate) manifest_hash: ManifestHash,
     pub(crate) files: Vec<KnownFile>,
-}
-
-/// Which files of a game root a download may touch.
-#[derive(Debug, Default)]
-pub(crate) struct Vouched {
-    /// What a download of ours committed and nobody changed since: may be removed.
-    pub(crate) ours: Vec<RelPath>,
-    /// Other files beside a sentinel, or that were beside one: a new version may write over them at its own paths.
-    pub(crate) replaceable: Vec<WalkedFile>,
-    /// Bytes of every file that is there.
-    pub(crate) sizes: BTreeMap<RelPath, u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -86,7 +79,7 @@ impl Index {
         let rows = world.database.with(|s| s.index()).map_err(|e| errors::store(&e))?;
         let mut entries = BTreeMap::new();
         for row in rows {
-            let expected = expected(&world, &row.game, &row.version)?;
+            let expected = downloaded::expected(&world, &row.game, &row.version)?;
             let Ok(seen) = serde_json::from_str::<SeenRow>(&row.fingerprint) else {
                 // Written by another version: read anew, as if it had never been seen.
                 continue;
@@ -314,16 +307,6 @@ impl Index {
         }
     }
 
-    fn expected_or_none(&self, game: &GameId, version: &str) -> Option<(ManifestHash, ContentHash)> {
-        match expected(&self.world, game, version) {
-            Ok(expected) => expected,
-            Err(error) => {
-                tracing::warn!("what {game} was downloaded as cannot be read: {error}");
-                None
-            }
-        }
-    }
-
     /// Stores what the engine wants durable, in one transaction.
     pub(crate) async fn persist(&self, persist: Persist) -> Result<(), Report> {
         let index = self.clone();
@@ -353,108 +336,9 @@ impl Index {
     /// Notes what a finished download holds, so that the scan that settles it need not read it again. What it was
     /// downloaded as was noted before its sentinel. To be called where blocking is allowed.
     pub(crate) fn note_download(&self, game: &GameId, files: Vec<KnownFile>) -> Result<(), Report> {
-        self.world.database.with(|s| s.set_setting(&replaceable_key(game), None)).map_err(|e| errors::store(&e))?;
+        self.forget_replaceable(game)?;
         self.lock().fresh.insert(game.clone(), files);
         Ok(())
-    }
-
-    /// Notes what a game is downloaded as, from its sentinel on: `verify` compares with it. To be called where blocking is
-    /// allowed.
-    pub(crate) fn note_expected(&self, manifest: &Manifest) -> Result<(), Report> {
-        let game = &manifest.game_id;
-        let text = serde_json::to_string(manifest).map_err(|e| {
-            Report::new(ErrorClass::Bug, "bug", format!("the file list of {game} cannot be stored: {e}"))
-        })?;
-        let hashes = manifest
-            .content_hash
-            .map(|content| format!("{} {content} {}", manifest.manifest_hash, manifest.eti_version));
-        let (list, hash) = (expected_key(game), expected_hash_key(game));
-        let both = [(list.as_str(), Some(text.as_str())), (hash.as_str(), hashes.as_deref())];
-        self.world.database.with(|s| s.set_settings(&both)).map_err(|e| errors::store(&e))
-    }
-
-    /// What a download may do to the files that lie in a game's root. To be called where blocking is allowed.
-    pub(crate) fn vouched(&self, game: &GameId) -> Vouched {
-        // Of a root that cannot be read nothing is vouched for; the download itself meets the obstacle and names it.
-        let walked = match self.world.folder.walk(game) {
-            Ok(walked) => walked,
-            Err(DiskError::NotFound { .. }) => return Vouched::default(),
-            Err(error) => {
-                tracing::warn!("nothing of {game} is vouched for: {}", errors::chain(&error));
-                return Vouched::default();
-            }
-        };
-        let known = self.downloaded_as(game).and_then(|manifest| Ok((manifest, self.files(game)?)));
-        let (manifest, rows) = known.unwrap_or_else(|error| {
-            tracing::warn!("{error}");
-            (None, Vec::new())
-        });
-        let rows: BTreeMap<RelPath, FileRow> = rows.into_iter().map(|r| (r.path.clone(), r)).collect();
-        let is_as_committed = |file: &WalkedFile| {
-            let committed = manifest.as_ref().and_then(|m| m.file(&file.path)).and_then(|f| f.blake3);
-            let row = rows.get(&file.path);
-            committed.is_some()
-                && row.is_some_and(|r| r.blake3 == committed && r.size == file.size && r.mtime_ns == file.mtime_ns)
-        };
-        let sizes = walked.files.iter().map(|f| (f.path.clone(), f.size)).collect();
-        let (ours, mut replaceable): (Vec<_>, Vec<_>) = walked.files.into_iter().partition(is_as_committed);
-        if walked.sentinel != Sentinel::Regular {
-            let before = self.replaceable_before(game);
-            replaceable.retain(|f| before.get(&f.path) == Some(&f.stamp()));
-        }
-        Vouched { ours: ours.into_iter().map(|f| f.path).collect(), replaceable, sizes }
-    }
-
-    /// Notes which files lay beside the sentinel when a download set it aside. A cancelled update leaves them without one,
-    /// and they are a version of the game all the same. To be called where blocking is allowed.
-    pub(crate) fn note_replaceable(&self, game: &GameId, files: &[WalkedFile]) -> Result<(), Report> {
-        let rows: Vec<_> = files.iter().map(|f| (&f.path, f.size, f.mtime_ns)).collect();
-        let text = serde_json::to_string(&rows)
-            .map_err(|e| Report::new(ErrorClass::Bug, "bug", format!("the files of {game} cannot be noted: {e}")))?;
-        let text = (!rows.is_empty()).then_some(text);
-        let key = replaceable_key(game);
-        self.world.database.with(|s| s.set_setting(&key, text.as_deref())).map_err(|e| errors::store(&e))
-    }
-
-    /// What [`Self::note_replaceable`] noted, by path. Without it, files are a stranger's and stay.
-    fn replaceable_before(&self, game: &GameId) -> BTreeMap<RelPath, FileStamp> {
-        let text = self.world.database.with(|s| s.setting(&replaceable_key(game))).unwrap_or_else(|error| {
-            tracing::warn!("what lay in {game} before cannot be read: {}", errors::chain(&error));
-            None
-        });
-        let rows: Vec<(RelPath, u64, i64)> = text.and_then(|t| serde_json::from_str(&t).ok()).unwrap_or_default();
-        rows.into_iter().map(|(path, size, mtime_ns)| (path, FileStamp { size, mtime_ns })).collect()
-    }
-
-    /// Forgets what a game was downloaded as, once its files were removed on purpose. A game that merely is not there any
-    /// more keeps the note: its disk may come back, and without the note a person's own files beside it would count as the
-    /// game's and be shared. To be called where blocking is allowed.
-    pub(crate) fn forget_download(&self, game: &GameId) -> Result<(), Report> {
-        let keys = [expected_key(game), expected_hash_key(game), replaceable_key(game)];
-        let none = keys.each_ref().map(|key| (key.as_str(), None));
-        self.world.database.with(|s| s.set_settings(&none)).map_err(|e| errors::store(&e))
-    }
-
-    /// What a game was downloaded as, when it was downloaded by Bonfire. To be called where blocking is allowed.
-    pub(crate) fn downloaded_as(&self, game: &GameId) -> Result<Option<Manifest>, Report> {
-        let text = self.world.database.with(|s| s.setting(&expected_key(game))).map_err(|e| errors::store(&e))?;
-        let Some(text) = text else { return Ok(None) };
-        serde_json::from_str(&text).map(Some).map_err(|e| {
-            Report::new(
-                ErrorClass::Corruption,
-                "state_database",
-                format!("the stored file list of {game} cannot be read: {e}"),
-            )
-        })
-    }
-
-    /// What the version that is here was downloaded as: `None` for one that was put here by hand. To be called where
-    /// blocking is allowed.
-    pub(crate) fn downloaded_version(&self, game: &GameId) -> Result<Option<Manifest>, Report> {
-        let Some(manifest) = self.downloaded_as(game)? else { return Ok(None) };
-        // Whoever asks meets the obstacle that the walk met, and names it.
-        let Ok(walked) = self.world.folder.walk(game) else { return Ok(None) };
-        Ok(Some(manifest).filter(|m| is_version(m, &walked)))
     }
 
     /// Stores what hashing found of several games in one transaction, and tells the content hash of each whose every
@@ -532,33 +416,6 @@ impl SeenRow {
         // Serialising plain numbers and names cannot fail; an empty text would only cost another walk.
         serde_json::to_string(self).unwrap_or_default()
     }
-}
-
-fn is_version(manifest: &Manifest, walked: &Walked) -> bool {
-    walked.sentinel == Sentinel::Regular && manifest.eti_version == walked.eti_version
-}
-
-/// What a game was downloaded as, when this version of it was: one that somebody put there by hand is not held against
-/// what a download left before.
-fn expected(world: &World, game: &GameId, version: &str) -> Result<Option<(ManifestHash, ContentHash)>, Report> {
-    let text = world.database.with(|s| s.setting(&expected_hash_key(game))).map_err(|e| errors::store(&e))?;
-    Ok(text.and_then(|t| {
-        let mut fields = t.splitn(3, ' ');
-        let (manifest, content) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-        (fields.next() == Some(version)).then_some((manifest, content))
-    }))
-}
-
-fn replaceable_key(game: &GameId) -> String {
-    format!("replaceable/{game}")
-}
-
-fn expected_key(game: &GameId) -> String {
-    format!("expected/{game}")
-}
-
-fn expected_hash_key(game: &GameId) -> String {
-    format!("expected_hash/{game}")
 }
 
 fn hash_row(f: KnownFile) -> FileHashes {

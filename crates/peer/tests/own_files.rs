@@ -205,3 +205,88 @@ async fn a_save_beside_a_download_stays_private_after_a_start_without_the_disk_t
     let game = &guest.view().games[0];
     assert_eq!((game.files, game.content_hash), (host.view().games[0].files, content), "{game:?}");
 }
+
+/// Stops a seat and starts it again without what it remembers.
+async fn forgetful(guest: Seat, peers: Vec<std::net::SocketAddr>, meanwhile: impl FnOnce(&Path)) -> Seat {
+    let dir = guest.stop().await;
+    for name in ["state.db", "state.db-wal", "state.db-shm"] {
+        let gone = std::fs::remove_file(dir.path().join("data").join(name));
+        assert!(name != "state.db" || gone.is_ok(), "{gone:?}");
+    }
+    meanwhile(&dir.path().join("games/doom"));
+    Seat::on(dir, "guest", peers).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_save_beside_a_download_stays_private_and_survives_a_removal_though_the_database_was_lost() {
+    let host = Seat::hosting("doom", small).await;
+    let content = host.view().games[0].content_hash;
+    let mut guest = Seat::new("guest", vec![host.addr()]).await;
+    guest.offered("doom", 1).await;
+    guest.get("doom").await.unwrap();
+    guest.finished().await;
+    let save = keep_a_save(&guest.root("doom"));
+    let guest = forgetful(guest, Vec::new(), |_| {}).await;
+    guest.when("its hash", |s| s.games.iter().any(|g| g.content_hash.is_some())).await;
+    let listed = &guest.view().games[0];
+    assert_eq!((listed.files, listed.content_hash), (host.view().games[0].files, content), "{listed:?}");
+    assert!(listed.problems.iter().any(|p| p.contains(SAVE)), "{listed:?}");
+
+    // What the new database was told it keeps: the note may go now.
+    let dir = guest.stop().await;
+    std::fs::remove_file(dir.path().join("games/doom/.bonfire.download")).unwrap();
+    let guest = Seat::on(dir, "guest", Vec::new()).await;
+    guest.transfer(TransferCommand::Remove { game: game("doom") }).await.unwrap();
+    guest.when("the removal", |s| s.operations.is_empty() && s.games.iter().all(|g| !g.downloaded)).await;
+    assert_eq!(payload(&guest.root("doom")).into_iter().collect::<Vec<_>>(), [(SAVE.to_owned(), save)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_update_takes_the_old_version_s_files_though_the_database_was_lost() {
+    let host = Seat::hosting("doom", small).await;
+    let mut guest = Seat::new("guest", vec![host.addr()]).await;
+    guest.offered("doom", 1).await;
+    guest.get("doom").await.unwrap();
+    guest.finished().await;
+    let save = keep_a_save(&guest.root("doom"));
+    std::fs::remove_file(host.root("doom").join("readme.txt")).unwrap();
+    std::fs::write(host.root("doom").join("version.ini"), "2\n").unwrap();
+    let mut guest = forgetful(guest, vec![host.addr()], |_| {}).await;
+    guest
+        .when("the newer version", |s| {
+            let mut games = s.peers.iter().flat_map(|p| &p.games);
+            games.any(|g| g.version == "2" && g.content_hash.is_some() && g.availability == Availability::Ready)
+        })
+        .await;
+    guest.get("doom").await.unwrap();
+    guest.finished().await;
+    let mut here = payload(&guest.root("doom"));
+    assert_eq!(here.remove(SAVE).unwrap(), save);
+    assert_eq!(here, payload(&host.root("doom")), "the old version's own files are gone, and only they");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_note_that_nobody_understands_hides_the_game_until_it_is_fetched_again() {
+    let host = Seat::hosting("doom", small).await;
+    let mut guest = Seat::new("guest", vec![host.addr()]).await;
+    guest.offered("doom", 1).await;
+    guest.get("doom").await.unwrap();
+    guest.finished().await;
+    let save = keep_a_save(&guest.root("doom"));
+    let mut guest = forgetful(guest, vec![host.addr()], |root| damage(&root.join(".bonfire.download"), 30)).await;
+    guest.when("the problem", |s| s.problems.iter().any(|p| p.message.contains(".bonfire.download"))).await;
+    assert!(guest.view().games.iter().all(|g| !g.downloaded), "it is not offered: {:#?}", guest.view().games);
+    let refused = guest.transfer(TransferCommand::Remove { game: game("doom") }).await;
+    assert!(refused.is_err(), "{refused:?}");
+
+    guest.offered("doom", 1).await;
+    guest.get("doom").await.unwrap();
+    let (fetched, reused) = guest.finished().await;
+    assert!(fetched == 0 && reused > 0, "{fetched} {reused}");
+    guest
+        .when("the game", |s| s.games.iter().any(|g| g.downloaded && g.problems.iter().any(|p| p.contains(SAVE))))
+        .await;
+    let mut here = payload(&guest.root("doom"));
+    assert_eq!(here.remove(SAVE).unwrap(), save);
+    assert_eq!(here, payload(&host.root("doom")));
+}

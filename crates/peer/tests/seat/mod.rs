@@ -262,6 +262,7 @@ pub fn damage(file: &Path, at: usize) {
 pub fn payload(root: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut all = tree(root);
     all.remove(".lanspread.json");
+    all.remove(".bonfire.download");
     all
 }
 
