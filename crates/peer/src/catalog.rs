@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::conns;
 use crate::errors;
+use crate::index::Index;
 use crate::task::Event;
 use crate::world::World;
 
@@ -76,18 +77,21 @@ pub(crate) async fn save(world: World, entries: Vec<CatalogEntry>, events: mpsc:
 /// Looks at a folder for the catalog and gives it a sentinel when it has none.
 pub(crate) async fn prepare(
     world: World,
+    index: Index,
     command: CommandId,
     game: GameId,
     version: Option<String>,
     events: mpsc::Sender<Event>,
 ) {
     let folder = world.folder.clone();
-    let prepared = world.blocking.run(move || prepare_now(&folder, &game, version.as_deref())).await.and_then(|r| r);
+    let prepared =
+        world.blocking.run(move || prepare_now(&folder, &index, &game, version.as_deref())).await.and_then(|r| r);
     conns::send(&events, Event::Input(Input::CatalogPrepared(command, prepared))).await;
 }
 
 fn prepare_now(
     folder: &bonfire_disk::GamesFolder,
+    index: &Index,
     game: &GameId,
     wanted: Option<&str>,
 ) -> Result<PreparedEntry, Report> {
@@ -122,8 +126,18 @@ fn prepare_now(
             format!("{} is not a regular file", folder.path().join(game.as_str()).join("version.ini").display()),
         )),
         Sentinel::Absent => {
-            if walked.files.is_empty() {
-                return Err(refused("empty_game", format!("the folder of {game} holds no files that can be shared")));
+            if walked.files.iter().all(|f| f.size == 0) {
+                let text = format!("the folder of {game} holds no files that can be shared, or only empty ones");
+                return Err(refused("empty_game", text)
+                    .hint(format!("copy the files of the game into it first, or fetch it: `bonfire get {game}`")));
+            }
+            if wanted.is_none() && index.are_leftovers(game, &walked.files) {
+                let text = format!(
+                    "all files in the folder of {game} are left over from a version whose update was cancelled"
+                );
+                return Err(refused("leftovers", text).hint(format!(
+                    "fetch it: `bonfire get {game}`; if they are a whole version all the same, say which: `--version`"
+                )));
             }
             let version = wanted.unwrap_or("1");
             folder.write_version_ini(game, &format!("{version}\n")).map_err(|e| errors::disk(&e))?;

@@ -297,8 +297,8 @@ impl Task {
                 self.state.workers.spawn(crate::catalog::save(self.world.clone(), entries, self.events.clone()));
             }
             Effect::PrepareEntry { command, game, version } => {
-                let work = crate::catalog::prepare(self.world.clone(), command, game, version, self.events.clone());
-                self.state.workers.spawn(work);
+                let (world, index, events) = (self.world.clone(), self.index.clone(), self.events.clone());
+                self.state.workers.spawn(crate::catalog::prepare(world, index, command, game, version, events));
             }
             Effect::Hash(games) => {
                 self.state.workers.spawn(self.hasher.clone().hash(games, self.events.clone()));

@@ -7,8 +7,8 @@ mod seat;
 
 use std::path::Path;
 
-use bonfire_engine::PeerEvent;
-use bonfire_engine::command::TransferCommand;
+use bonfire_engine::command::{Command, LibraryCommand, Reply, TransferCommand};
+use bonfire_engine::{PeerEvent, Report};
 use bonfire_proto::Availability;
 
 use seat::{MIB, Seat, damage, game, payload, write};
@@ -23,6 +23,12 @@ const SAVE: &str = "saves/slot1.dsg";
 fn keep_a_save(root: &Path) -> Vec<u8> {
     write(root, SAVE, 3_000, 500);
     std::fs::read(root.join(SAVE)).unwrap()
+}
+
+async fn add(guest: &Seat, version: Option<&str>) -> Result<Reply, Report> {
+    let version = version.map(str::to_owned);
+    let command = LibraryCommand::CatalogAdd { game: game("doom"), name: None, version, saves: None };
+    guest.handle.send(Command::Library(command)).await
 }
 
 async fn failed(guest: &mut Seat) -> String {
@@ -147,6 +153,7 @@ async fn a_cancelled_update_of_a_game_that_was_copied_in_by_hand_can_be_fetched_
     let root = dir.path().join("games/doom");
     write(&root, "doom.eti", MIB, 50);
     write(&root, "readme.txt", 777, 51);
+    write(&root, "only in one.eti", 10, 52);
     std::fs::write(root.join("version.ini"), "1\n").unwrap();
     let mut guest = Seat::on(dir, "guest", vec![host.addr()]).await;
     guest.add("doom").await;
@@ -157,9 +164,16 @@ async fn a_cancelled_update_of_a_game_that_was_copied_in_by_hand_can_be_fetched_
     guest.until("the sweep", |e| matches!(e, PeerEvent::DownloadCancelled { .. }).then_some(())).await;
     assert!(!guest.root("doom").join("version.ini").exists());
     guest.when("quiet", |s| s.operations.is_empty()).await;
+    // What is left is no version of anything.
+    let before = payload(&guest.root("doom"));
+    let refused = add(&guest, None).await.unwrap_err();
+    assert_eq!((refused.code.as_str(), refused.hint.is_empty()), ("leftovers", false), "{refused:?}");
+    assert_eq!(payload(&guest.root("doom")), before, "nothing was written");
     guest.get("doom").await.unwrap();
     guest.finished().await;
-    assert_eq!(payload(&guest.root("doom")), payload(&host.root("doom")));
+    let mut here = payload(&guest.root("doom"));
+    assert!(here.remove("only in one.eti").is_some());
+    assert_eq!(here, payload(&host.root("doom")));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -289,4 +303,15 @@ async fn a_note_that_nobody_understands_hides_the_game_until_it_is_fetched_again
     let mut here = payload(&guest.root("doom"));
     assert_eq!(here.remove(SAVE).unwrap(), save);
     assert_eq!(here, payload(&host.root("doom")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_of_empty_files_is_not_put_into_the_catalog() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("games/doom");
+    write(&root, "extra/empty", 0, 1);
+    let guest = Seat::on(dir, "guest", Vec::new()).await;
+    let refused = add(&guest, None).await.unwrap_err();
+    assert_eq!((refused.code.as_str(), refused.hint.is_empty()), ("empty_game", false), "{refused:?}");
+    assert_eq!(payload(&guest.root("doom")).into_keys().collect::<Vec<_>>(), ["extra/empty"]);
 }

@@ -110,6 +110,13 @@ impl Index {
         rows.into_iter().map(|(path, size, mtime_ns)| (path, FileStamp { size, mtime_ns })).collect()
     }
 
+    /// Whether all of these files were left by a download that was cancelled, of a version that lay here before: nobody may
+    /// take them for a whole game. To be called where blocking is allowed.
+    pub(crate) fn are_leftovers(&self, game: &GameId, files: &[WalkedFile]) -> bool {
+        let before = self.replaceable_before(game);
+        files.iter().all(|f| before.get(&f.path) == Some(&f.stamp()))
+    }
+
     /// Forgets what lay beside the sentinel before, once there is another.
     pub(super) fn forget_replaceable(&self, game: &GameId) -> Result<(), Report> {
         self.world.database.with(|s| s.set_setting(&replaceable_key(game), None)).map_err(|e| errors::store(&e))
