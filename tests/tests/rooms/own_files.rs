@@ -86,3 +86,30 @@ fn a_file_of_mine_in_a_game_s_folder_survives_get_update_verify_and_cancel() {
     is_kept(&b, "an update");
     assert_eq!(game_files(&b), game_files(&a), "the file that only the old version had is gone");
 }
+
+#[test]
+fn a_file_of_mine_in_a_downloaded_game_survives_its_removal_though_the_database_was_lost() {
+    let Some(room) = Room::new("mine-forgotten") else { return };
+    let a = room.host("a", &Recipe::new("doom", 2));
+    let mut b = room.seat("b");
+    b.start();
+    b.sees_hashed(&a, "doom");
+    b.get("doom");
+    b.finished("doom");
+    b.idle();
+    keep(&b);
+    b.terminate();
+    for file in std::fs::read_dir(&b.data).unwrap().flatten() {
+        if file.file_name().to_string_lossy().starts_with("state.db") {
+            std::fs::remove_file(file.path()).unwrap();
+        }
+    }
+    b.start();
+    let hash = a.game("doom").unwrap()["content_hash"].clone();
+    b.until("the same content as the source's", SOON, || b.game("doom").filter(|g| g["content_hash"] == hash));
+    b.done(&["remove", "doom"]);
+    b.idle();
+    is_kept(&b, "a removal");
+    assert!(game_files(&b).is_empty(), "nothing but mine: {:?}", game_files(&b));
+    assert!(!b.root("doom").join(".bonfire.download").exists());
+}
