@@ -20,7 +20,8 @@ use crate::{intent, note, recover, sweep};
 pub struct RemoveReport {
     /// Files removed.
     pub removed: u64,
-    /// Files left, by path beneath the root: what was not downloaded, links, special files, names that Bonfire cannot hold.
+    /// Files left, by path beneath the root: what was not downloaded, links, special files, names that Bonfire cannot
+    /// hold.
     pub kept: Vec<String>,
     /// What a walk found amiss before.
     pub problems: Vec<Problem>,
@@ -33,8 +34,9 @@ impl GamesFolder {
     /// walk lists as its manifest; nothing else. Other tools' markers stay. A removal that failed half way is finished.
     ///
     /// # Errors
-    /// `UnknownFormat` when there is a note that is not understood: then nobody knows what is whose. `NotHere`; `NotDownloaded` without a regular root `version.ini`; `Installed` with `local/`, `.local.installing/`
-    /// or `.local.backup/`; `Busy` when a transaction is recorded there; the disk's.
+    /// `UnknownFormat` when there is a note that is not understood: then nobody knows what is whose. `NotHere`;
+    /// `NotDownloaded` without a regular root `version.ini`; `Installed` with `local/`, `.local.installing/` or
+    /// `.local.backup/`; `Busy` when a transaction is recorded there; the disk's.
     pub fn remove_downloaded(&self, game: &GameId) -> Result<RemoveReport, RemoveError> {
         self.remove_downloaded_as(game, None)
     }

@@ -122,8 +122,8 @@ impl Download {
         result.inspect_err(|_| self.unsound = true)
     }
 
-    /// Ends the download with the game complete: syncs, notes what came, puts the sentinel in place, removes the records. On return the
-    /// new version is durable.
+    /// Ends the download with the game complete: syncs, notes what came, puts the sentinel in place, removes the records.
+    /// On return the new version is durable.
     ///
     /// # Errors
     /// `Incomplete` when a chunk is missing; `Changed` when a file is not what was written; `Mismatch` when hashes do

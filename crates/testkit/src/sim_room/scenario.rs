@@ -452,11 +452,12 @@ impl Run {
         self.room.see().shelf.add(game, flipped(&here, "game.eti", offset));
         let path = FsPath::game(game).child("game.eti");
         self.in_folder(seat, |fs| Person { fs }.flip(&path, offset));
-        let mut see = self.room.see();
-        // What somebody changed since it came may be a person's work: a cancelled repair names it and leaves it.
-        see.shelf.changed_by_hand(seat, game, "game.eti");
-        see.tally.changes += 1;
-        drop(see);
+        {
+            let mut see = self.room.see();
+            // What somebody changed since it came may be a person's work: a cancelled repair names it and leaves it.
+            see.shelf.changed_by_hand(seat, game, "game.eti");
+            see.tally.changes += 1;
+        }
         self.flipped = true;
         if self.dice.chance(70) {
             self.transfer(seat, TransferCommand::Verify { game: game.clone() }).await;
