@@ -33,7 +33,10 @@ pub(super) fn write(root: &Path, size: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Every file beneath a folder with its BLAKE3 hash, hidden ones too.
+/// What notes a download in its root: whoever made the game up has none.
+const NOTE: &str = ".bonfire.download";
+
+/// Every file beneath a folder with its BLAKE3 hash, hidden ones too, but for the note of a download.
 pub(super) fn tree(root: &Path) -> io::Result<BTreeMap<String, blake3::Hash>> {
     let mut files = BTreeMap::new();
     let mut folders = vec![root.to_path_buf()];
@@ -45,6 +48,9 @@ pub(super) fn tree(root: &Path) -> io::Result<BTreeMap<String, blake3::Hash>> {
                 continue;
             }
             let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
+            if name == NOTE {
+                continue;
+            }
             let mut hasher = blake3::Hasher::new();
             hasher.update_reader(File::open(&path)?)?;
             files.insert(name, hasher.finalize());
