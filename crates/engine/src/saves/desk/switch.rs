@@ -86,8 +86,9 @@ impl Engine {
         }
         let line = key.line(&to);
         let target = self.desk.entry(&line);
-        let heads: Vec<SnapshotId> = target.slot.lineage().tips().into_iter().collect();
-        let is_whole = heads.iter().all(|h| target.slot.whole().contains(h));
+        let heads: Vec<SnapshotId> = target.slot.heads().into_iter().collect();
+        let are_known = heads.iter().all(|h| target.slot.lineage().get(h).is_some());
+        let are_whole = heads.iter().all(|h| target.slot.whole().contains(h));
         match (heads.as_slice(), base) {
             ([], None) => {
                 self.now_active(key, &from, &to, None, fx);
@@ -101,14 +102,15 @@ impl Engine {
                 }
                 Err(error) => self.end_switch(key, Err(error), fx),
             },
-            ([head], _) if is_whole => {
+            ([head], _) if are_whole => {
                 let head = *head;
                 self.set_phase(key, Phase::Applying(head));
                 let pids = self.desk.sets.get(key).map(super::Set::pids).unwrap_or_default();
                 let work = SaveWork::Apply { place: self.placement(&line), from: base, to: head, pids };
                 fx.push(Effect::Save(Box::new(SaveJob { line, work })));
             }
-            ([_], _) => {
+            // Of heads whose past is not known here, one may well follow from the other.
+            _ if heads.len() == 1 || !are_known => {
                 let text = format!("the newest version of slot {to} is not here yet");
                 let error = Report::new(ErrorClass::Refused, "not_fetched", text).retryable();
                 self.end_switch(key, Err(error.hint("have a device that holds it running")), fx);

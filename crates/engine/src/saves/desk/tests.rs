@@ -165,6 +165,48 @@ fn a_switch_is_refused_while_a_wish_waits_for_what_nobody_connected_has() {
 }
 
 #[test]
+fn a_switch_goes_by_the_versions_that_somebody_has() {
+    let to = SlotName::new("second").unwrap();
+    // Each case: versions of the slot known here with their parents and whether they are whole, what another device says
+    // that it has, and what comes of it.
+    type Case<'a> = (&'a [(u8, &'a [u64], bool)], &'a [u64], Result<Option<u64>, &'a str>);
+    let cases: [Case<'_>; 7] = [
+        (&[], &[], Ok(None)),
+        (&[], &[5], Err("not_fetched")),
+        (&[(5, &[], true)], &[], Ok(Some(5))),
+        (&[(5, &[], true), (6, &[5], false)], &[5], Ok(Some(5))),
+        (&[(5, &[], true), (6, &[5], false)], &[6], Err("not_fetched")),
+        (&[(5, &[], true)], &[5, 6], Err("not_fetched")),
+        (&[(5, &[], true), (6, &[], true)], &[5], Err("in_conflict")),
+    ];
+    for (known, told, expected) in cases {
+        let mut bench = Bench::new();
+        let at = bench.at();
+        let line = Line { slot: to.clone(), ..bench.line.clone() };
+        let device = PeerId::from_uuid(Uuid::from_u128(2));
+        bench.engine.desk.entry(&line).slot.told(device, told.last().map(|n| id(*n)), told.iter().map(|n| id(*n)));
+        let brought = known.iter().map(|(n, parents, is_whole)| (version(*n, parents), *is_whole)).collect();
+        bench.give(Input::Save(SaveInput::Fetched {
+            line: line.clone(),
+            asked: BTreeSet::new(),
+            brought,
+            is_cut: false,
+        }));
+        let switch = bench.saves(SavesCommand::Switch { at: SaveRef { slot: Some(to.clone()), ..at } });
+        bench.look(1);
+        let case = format!("known {known:?}, told {told:?}");
+        match expected {
+            Err(code) => assert_eq!(bench.answer(switch), Err(code), "{case}"),
+            Ok(head) => match (bench.next_work(), head) {
+                (SaveWork::Branch { from, .. }, None) => assert_eq!(from, id(1), "{case}"),
+                (SaveWork::Apply { to, .. }, Some(head)) => assert_eq!(to, id(head), "{case}"),
+                (work, _) => panic!("{case}: {work:?}"),
+            },
+        }
+    }
+}
+
+#[test]
 fn a_fetch_that_broke_off_is_tried_again_whatever_else_is_done_meanwhile() {
     let mut bench = Bench::new();
     let line = bench.line.clone();
