@@ -197,7 +197,7 @@ fn files_of_every_shape_arrive() {
     b.get("shapes");
     b.finished("shapes");
     b.holds_same("shapes", &a);
-    assert_eq!(tree::read(&b.root("shapes")).values().filter(|v| v.is_some()).count(), 608);
+    assert_eq!(tree::payload(&b.root("shapes")).values().filter(|v| v.is_some()).count(), 608);
 }
 
 #[test]
