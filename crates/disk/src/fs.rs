@@ -209,6 +209,14 @@ pub trait FsFile: Send + Sync + fmt::Debug {
     /// # Errors
     /// Whatever the disk reports.
     fn set_mtime(&self, ms: i64) -> io::Result<()>;
+
+    /// Lets those run the file who may read it. Does nothing where files have no such mark, as is the default.
+    ///
+    /// # Errors
+    /// Whatever the disk reports.
+    fn set_executable(&self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A time of last change as the systems take it.

@@ -325,4 +325,11 @@ impl FsFile for RealFile {
     fn set_mtime(&self, ms: i64) -> io::Result<()> {
         self.0.set_modified(crate::fs::system_time(ms)?)
     }
+
+    fn set_executable(&self) -> io::Result<()> {
+        let mode = Mode::from_raw_mode(fs::fstat(&self.0)?.st_mode) & Mode::from_raw_mode(0o777);
+        // Where the bits to read stand, which is what the umask of the user left.
+        let runs = Mode::from_raw_mode((mode.as_raw_mode() & 0o444) >> 2);
+        Ok(fs::fchmod(&self.0, mode | runs)?)
+    }
 }

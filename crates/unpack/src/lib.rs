@@ -1,0 +1,28 @@
+//! Reading archives for installs: what is in them, and everything out of them into a folder that only takes new files.
+//!
+//! Every format writes through one loop (`policy`), which believes nothing that an archive says: names, kinds, doubles,
+//! counts and sizes are bounded on what comes out. Untrusted bytes are meant to be read by a process with the least
+//! rights: `child` is that process, `Unpacker` the side that starts it. Which archives a game has is decided by
+//! `parts::group`. What is installed when, and what becomes of staging afterwards, is decided elsewhere.
+
+pub mod error;
+pub mod format;
+pub mod limits;
+pub mod parts;
+pub mod place;
+pub mod source;
+
+mod job;
+mod names;
+mod policy;
+mod read;
+
+pub use error::{UnpackError, Why};
+pub use format::Format;
+pub use job::{ArchiveFile, Expanded, Extracted, extract, list};
+pub use limits::Limits;
+
+pub use parts::{Payload, PayloadFile, group};
+pub use place::{Place, Sink, Staging};
+pub use policy::{Control, Unattended};
+pub use source::{Bytes, Source};
