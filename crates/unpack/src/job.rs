@@ -3,10 +3,12 @@
 //! Owns the order and the sum. One tree of names spans all archives, so a later one cannot replace what an earlier one
 //! made.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bsdtar;
 use crate::error::{UnpackError, Why};
 use crate::format::Format;
 use crate::limits::Limits;
@@ -24,6 +26,9 @@ pub struct ArchiveFile {
     pub format: Format,
     /// Its parts in order: the volumes of a RAR set, one for everything else (`Source` joins what was cut).
     pub parts: Vec<Source>,
+    /// A program to read it with instead of the reader here (`bsdtar`, for a RAR file that this one does not understand).
+    /// It has to be confined like the caller, which a child is.
+    pub other_reader: Option<PathBuf>,
 }
 
 impl ArchiveFile {
@@ -99,7 +104,11 @@ pub fn extract(
     for file in archives {
         let archive = Archive::new(&game, &file.name, file.len());
         archive.check_cancelled()?;
-        match read::extract(&archive, file.format, &file.parts)? {
+        let came = match &file.other_reader {
+            Some(program) => bsdtar::extract(&archive, program, &file.parts).map(|()| Came::Out),
+            None => read::extract(&archive, file.format, &file.parts),
+        };
+        match came? {
             Came::Out => {}
             Came::Plain => plain.push(file.name.clone()),
         }

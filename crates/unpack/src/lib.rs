@@ -5,6 +5,7 @@
 //! rights: `child` is that process, `Unpacker` the side that starts it. Which archives a game has is decided by
 //! `parts::group`. What is installed when, and what becomes of staging afterwards, is decided elsewhere.
 
+pub mod child;
 pub mod error;
 pub mod format;
 pub mod limits;
@@ -12,10 +13,14 @@ pub mod parts;
 pub mod place;
 pub mod source;
 
+mod bsdtar;
 mod job;
 mod names;
 mod policy;
+mod protocol;
 mod read;
+mod runner;
+mod sandbox;
 
 pub use error::{UnpackError, Why};
 pub use format::Format;
@@ -25,4 +30,6 @@ pub use limits::Limits;
 pub use parts::{Payload, PayloadFile, group};
 pub use place::{Place, Sink, Staging};
 pub use policy::{Control, Unattended};
+pub use protocol::Granted;
+pub use runner::{Cancel, Job, Progress, Unpacker, find_bsdtar};
 pub use source::{Bytes, Source};

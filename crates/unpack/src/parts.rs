@@ -90,25 +90,27 @@ fn volumes(files: &[&PayloadFile]) -> Result<Vec<Payload>, UnpackError> {
     for file in files {
         if let Some(volume) = rar_volume(&file.head) {
             let (stem, number) = volume_name(&file.name).unzip();
-            sets.entry(stem.unwrap_or_default()).or_default().push((number, volume, &file.name));
+            sets.entry(stem.unwrap_or_else(|| file.name.clone())).or_default().push((number, volume, &file.name));
         }
     }
-    let mut out = Vec::new();
-    for (stem, mut set) in sets {
-        if stem.is_empty() {
-            // Renamed beyond any pattern: in the order of their names, a set begins where a file says that it is the first.
-            let mut run: Vec<Found<'_>> = Vec::new();
-            for found in set {
-                if found.1.is_first && !run.is_empty() {
-                    out.push(whole_set(std::mem::take(&mut run))?);
-                }
-                run.push(found);
-            }
-            out.push(whole_set(run)?);
-        } else {
-            set.sort_by_key(|(number, volume, _)| (volume.number, *number));
-            out.push(whole_set(set)?);
+    // A name that no other file continues says nothing: such files are ordered by their names, and a set begins where a
+    // file says that it is the first.
+    let (alone, whole): (Vec<_>, Vec<_>) = sets.into_values().partition(|set| set.len() == 1);
+    let mut alone: Vec<Found<'_>> = alone.into_iter().flatten().collect();
+    alone.sort_by(|a, b| natural(a.2, b.2));
+    let (mut out, mut run) = (Vec::new(), Vec::new());
+    for found in alone {
+        if found.1.is_first && !run.is_empty() {
+            out.push(whole_set(std::mem::take(&mut run))?);
         }
+        run.push(found);
+    }
+    if !run.is_empty() {
+        out.push(whole_set(run)?);
+    }
+    for mut set in whole {
+        set.sort_by_key(|(number, volume, _)| (volume.number, *number));
+        out.push(whole_set(set)?);
     }
     Ok(out)
 }

@@ -10,7 +10,7 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use bonfire_disk::fs::{Fs, FsFile, FsPath, OpenMode, write_all_at};
+use bonfire_disk::fs::{EntryName, Fs, FsFile, FsPath, Kind, OpenMode, write_all_at};
 use bonfire_proto::RelPath;
 
 /// Files waiting to be synced one by one, beyond which everything is synced at once at the end. It is also the number of
@@ -145,6 +145,35 @@ impl Drop for Staging {
             drop(thread.join());
         }
     }
+}
+
+/// Removes everything beneath a folder, links as links.
+///
+/// # Errors
+/// The first thing that cannot be removed; what came before it is gone.
+pub fn empty(fs: &dyn Fs, folder: &FsPath) -> io::Result<()> {
+    let mut open = vec![folder.clone()];
+    while let Some(at) = open.last().cloned() {
+        let mut has_folders = false;
+        for entry in fs.list(&at)? {
+            let EntryName::Utf8(name) = entry.name else {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "a name that is not UTF-8"));
+            };
+            if entry.kind == Kind::Dir {
+                has_folders = true;
+                open.push(at.child(&name));
+            } else {
+                fs.remove_file(&at.child(&name))?;
+            }
+        }
+        if !has_folders {
+            open.pop();
+            if at != *folder {
+                fs.remove_dir(&at)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 struct StagedFile {

@@ -24,6 +24,11 @@ pub trait Control: Send + Sync {
 
     /// So many bytes and files came out in all.
     fn progress(&self, bytes: u64, files: u64);
+
+    /// An archive is next.
+    fn begins(&self, archive: &str) {
+        let _ = archive;
+    }
 }
 
 /// Never stops, tells nobody.
@@ -136,6 +141,7 @@ impl fmt::Debug for Archive {
 impl Archive {
     /// An archive of `len` bytes.
     pub(crate) fn new(game: &Arc<Game>, name: &str, len: u64) -> Self {
+        game.control.begins(name);
         Self(Arc::new(Inner {
             game: Arc::clone(game),
             name: name.to_owned(),
