@@ -192,9 +192,9 @@ impl Unpacker {
         match heard {
             Ok(Some(Ok(_) | Err(_))) if !status.success() => Err(crashed(&at, status, &crash)),
             Ok(Some(outcome)) => outcome,
-            Ok(None) => {
-                asked.map_err(|e| io_error(&at, "asking the process that unpacks", &e)).and(Err(crashed(&at, status, &crash)))
-            }
+            Ok(None) => asked
+                .map_err(|e| io_error(&at, "asking the process that unpacks", &e))
+                .and(Err(crashed(&at, status, &crash))),
             Err(_) => Err(nonsense(&at)),
         }
     }

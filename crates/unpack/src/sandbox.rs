@@ -11,6 +11,8 @@ use crate::protocol::Granted;
 
 #[cfg(target_os = "linux")]
 mod linux;
+#[cfg(all(test, target_os = "linux"))]
+mod tests;
 
 /// Restricts this thread and all that it starts later. `writes_to` is the only folder in which anything may be made;
 /// `runs_programs` leaves the right to run what is installed.

@@ -141,9 +141,8 @@ impl Zip {
             return contradiction("it has another method in the directory");
         }
         // With bit 3 the sizes follow the bytes, and these may be zero; in zip64 they stand elsewhere.
-        let agrees = |here: u32, there: u64| {
-            u64::from(here) == there || here == u32::MAX || (flags & 8 != 0 && here == 0)
-        };
+        let agrees =
+            |here: u32, there: u64| u64::from(here) == there || here == u32::MAX || (flags & 8 != 0 && here == 0);
         if !agrees(long(18), place.packed) || !agrees(long(22), size) {
             return contradiction("it has another size in the directory");
         }
@@ -180,7 +179,8 @@ fn extract_one(archive: &Archive, source: &Source, slot: FileSlot, place: &Place
     let mut fixed = [0; 4];
     let lens = place.header.saturating_add(26);
     source.read_exact_at(&mut fixed, lens).map_err(|e| writer.error(Why::of_decoder(&e)))?;
-    let variable = u64::from(u16::from_le_bytes([fixed[0], fixed[1]])) + u64::from(u16::from_le_bytes([fixed[2], fixed[3]]));
+    let variable =
+        u64::from(u16::from_le_bytes([fixed[0], fixed[1]])) + u64::from(u16::from_le_bytes([fixed[2], fixed[3]]));
     let mut packed = source.range(place.header + 30 + variable, place.packed);
     let crc = {
         let decoder = place.method.decode(&mut packed).map_err(|e| writer.error(Why::of_decoder(&e)))?;
@@ -214,7 +214,9 @@ fn kind_of(name: &str, mode: u32) -> Kind {
 fn why_of(e: zip::result::ZipError, bound: u64) -> Why {
     use zip::result::ZipError as Z;
     match e {
-        Z::Io(e) if e.get_ref().is_some_and(|inner| inner.is::<TooMuch>()) => Why::limit("bytes of the directory", bound),
+        Z::Io(e) if e.get_ref().is_some_and(|inner| inner.is::<TooMuch>()) => {
+            Why::limit("bytes of the directory", bound)
+        }
         Z::Io(e) => Why::of_decoder(&e),
         Z::UnsupportedArchive(what) => Why::Unsupported(what.to_owned()),
         e => Why::format(e),

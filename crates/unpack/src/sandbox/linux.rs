@@ -20,7 +20,8 @@ use crate::protocol::{Granted, Landlock};
 /// The newest Landlock whose rights are asked for; older kernels give what they have.
 const NEWEST: ABI = ABI::V6;
 /// Where programs and what they load are.
-const PROGRAMS: &[&str] = &["/usr", "/bin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/etc/ld.so.cache", "/nix/store"];
+const PROGRAMS: &[&str] =
+    &["/usr", "/bin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/etc/ld.so.cache", "/nix/store"];
 
 /// System calls that fail with `EPERM`: no connection, no link or device, no other process, no other root, no key, and no
 /// way around this list.
