@@ -87,7 +87,12 @@ fn make_rar(game: &Path, to: &Path, version: rars::ArchiveVersion, solid: bool) 
         let name = format!("game/{}", path.strip_prefix(game).unwrap().to_str().unwrap());
         builder.add_bytes(name.into_bytes(), std::fs::read(&path).unwrap(), None, Some(0o644)).unwrap();
     }
-    std::fs::write(to, builder.to_bytes().unwrap()).unwrap();
+    let mut bytes = builder.to_bytes().unwrap();
+    if version == rars::ArchiveVersion::Rar40 {
+        // The mark of the end, which the crate leaves out.
+        bytes.extend([0xc4, 0x3d, 0x7b, 0x00, 0x40, 0x07, 0x00]);
+    }
+    std::fs::write(to, bytes).unwrap();
 }
 
 fn child(folder: &Path, name: &str, format: Format, out: &Path) {

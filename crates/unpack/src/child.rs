@@ -5,6 +5,7 @@
 
 use std::io::{self, BufReader, Read as _};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,9 @@ const TOLD_EVERY: Duration = Duration::from_millis(100);
 /// Status of a child that ended because nobody waits for it any more.
 const STATUS_LEFT: i32 = 3;
 
+/// Set before the last word.
+static IS_OVER: AtomicBool = AtomicBool::new(false);
+
 /// Runs the child to its end. The whole of standard input and output is its own.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -34,6 +38,8 @@ pub fn main() -> ExitCode {
         Ok(said) => said,
         Err(e) => Said::Failed(e),
     };
+    // Whoever heard the last word may close the input before this process has ended.
+    IS_OVER.store(true, Ordering::SeqCst);
     if say(&said).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -104,7 +110,7 @@ fn leave_with(mut stdin: BufReader<io::Stdin>) {
     loop {
         match stdin.read(&mut byte) {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            _ => std::process::exit(STATUS_LEFT),
+            _ => std::process::exit(if IS_OVER.load(Ordering::SeqCst) { 0 } else { STATUS_LEFT }),
         }
     }
 }

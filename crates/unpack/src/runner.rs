@@ -180,22 +180,25 @@ impl Unpacker {
         let crash = std::thread::spawn(move || last_words(stderr));
         // A child that is gone says so by the end of its output.
         let asked = write_line(&mut stdin, request);
-        let heard = hear(&mut BufReader::new(stdout), &mut at, on_progress, request.limits.entries);
+        let mut stdout = BufReader::new(stdout);
+        let heard = hear(&mut stdout, &mut at, on_progress, request.limits.entries);
         // The end of its input ends it, if it has not ended.
         drop(stdin);
         let status = end(cancel);
+        // Its last word has to be its last.
+        let says_more = stdout.read(&mut [0; 1]);
         let crash = crash.join().unwrap_or_default();
         if cancel.is_cancelled() {
             return Err(cancelled(&at));
         }
         let status = status.map_err(|e| io_error(&at, "waiting for the process that unpacks", &e))?;
         match heard {
-            Ok(Some(Ok(_) | Err(_))) if !status.success() => Err(crashed(&at, status, &crash)),
-            Ok(Some(outcome)) => outcome,
+            Ok(Some(_)) if !status.success() => Err(crashed(&at, status, &crash)),
+            Ok(Some(outcome)) if matches!(says_more, Ok(0)) => outcome,
             Ok(None) => asked
                 .map_err(|e| io_error(&at, "asking the process that unpacks", &e))
                 .and(Err(crashed(&at, status, &crash))),
-            Err(_) => Err(nonsense(&at)),
+            Ok(Some(_)) | Err(_) => Err(nonsense(&at)),
         }
     }
 
@@ -249,11 +252,7 @@ fn hear(
             Said::Extracted(extracted) => break Ok(Outcome::Extracted(extracted)),
         }
     };
-    // Its last word has to be its last.
-    match read_line::<Said>(from)? {
-        None => Ok(Some(outcome)),
-        Some(_) => Err(bad()),
-    }
+    Ok(Some(outcome))
 }
 
 /// Waits for a child that should be ending, and ends it when it does not. It can be cancelled meanwhile.

@@ -29,7 +29,8 @@ fn an_archive_cut_anywhere_is_refused() {
     }
     let mut rar = rars::Builder::new(rars::ArchiveVersion::Rar40).compression_level(Some(3));
     rar.add_bytes(b"a".to_vec(), b"packed ".repeat(100), None, None).unwrap();
-    let whole = rar.to_bytes().unwrap();
+    let whole = common::with_rar4_end(rar.to_bytes().unwrap(), false);
+    unpack_bytes(&whole).0.unwrap();
     for len in 7..whole.len() {
         let Some(archive) = common::archive(&whole[..len]) else { continue };
         assert!(unpack(&[archive], &Limits::default()).0.is_err(), "{len} of {}", whole.len());

@@ -145,7 +145,8 @@ fn more_bytes_than_an_archive_of_that_size_can_honestly_hold_are_refused() {
     let limits = Limits { ratio: 10, ratio_floor: 1 << 20, ..Limits::default() };
     let bomb = file("game/bomb", &vec![0; 4 << 20]);
     for form in FORMS {
-        if matches!(form, Form::Rar4 | Form::Rar5) {
+        // Nothing is packed in these.
+        if matches!(form, Form::Rar4 | Form::Rar5 | Form::Tar) {
             continue;
         }
         let (result, came) = unpack(&[common::archive(&build(form, std::slice::from_ref(&bomb))).unwrap()], &limits);
@@ -290,6 +291,7 @@ fn a_name_with_something_behind_a_nul_is_refused_wherever_one_can_be_written() {
 fn attributes_of_a_tar_entry_that_are_endless_are_refused() {
     let mut long = tar::Header::new_gnu();
     long.set_entry_type(tar::EntryType::GNULongName);
+    long.as_mut_bytes()[..13].copy_from_slice(b"././@LongLink");
     long.set_size(1 << 40);
     long.set_cksum();
     let mut bytes = long.as_bytes().to_vec();

@@ -257,12 +257,14 @@ fn check_set(volumes: &[rars::Archive]) -> Result<(), Why> {
                     rar15_40::Block::End(end) => Some(end.flags & 1 != 0),
                     _ => None,
                 });
-                // Up to RAR 2.9 there was no mark of the end.
-                let is_old = archive.blocks.iter().all(|block| match block {
-                    rar15_40::Block::File(file) => file.unp_ver < 29,
-                    _ => true,
+                // Before RAR 3 there was no mark of the end. Of that age is what was packed by an older method; what is only
+                // stored does not tell.
+                let versions = archive.blocks.iter().filter_map(|block| match block {
+                    rar15_40::Block::File(file) if file.method != 0x30 => Some(file.unp_ver),
+                    _ => None,
                 });
-                end.or_else(|| (is_old && !archive.blocks.is_empty()).then(|| at < last))
+                let is_old = versions.max().is_some_and(|version| version < 29);
+                end.or_else(|| is_old.then(|| at < last))
             }
             _ => Some(at < last),
         };

@@ -74,7 +74,12 @@ pub fn build(form: Form, items: &[Item]) -> Vec<u8> {
         Form::Tar => tar(items),
         Form::TarGz => gz(&tar(items)),
         Form::TarXz => piped("xz", &["-c", "-1"], &tar(items)),
-        Form::TarZst => zstd::encode_all(tar(items).as_slice(), 3).unwrap(),
+        Form::TarZst => {
+            let mut out = zstd::Encoder::new(Vec::new(), 3).unwrap();
+            out.include_checksum(true).unwrap();
+            out.write_all(&tar(items)).unwrap();
+            out.finish().unwrap()
+        }
         Form::TarBz2 => {
             let mut out = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
             out.write_all(&tar(items)).unwrap();
@@ -128,6 +133,7 @@ pub fn tar(items: &[Item]) -> Vec<u8> {
         if item.name.len() > 100 {
             let mut long = ::tar::Header::new_gnu();
             long.set_entry_type(::tar::EntryType::GNULongName);
+            long.as_mut_bytes()[..13].copy_from_slice(b"././@LongLink");
             long.set_size(item.name.len() as u64 + 1);
             long.set_cksum();
             out.extend_from_slice(long.as_bytes());
@@ -324,6 +330,12 @@ pub fn rar4(items: &[Item]) -> Vec<u8> {
     }
     out.extend(rar4_block(0x7b, 0x4000, &[]));
     out
+}
+
+/// What RAR 3 and 4 put at the end of each file of a set, and the crate that writes them here does not.
+pub fn with_rar4_end(mut bytes: Vec<u8>, has_next: bool) -> Vec<u8> {
+    bytes.extend(rar4_block(0x7b, 0x4000 | u16::from(has_next), &[]));
+    bytes
 }
 
 /// The only archive of a game.
