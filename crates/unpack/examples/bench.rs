@@ -69,9 +69,9 @@ fn archives(folder: &Path, game: &Path) -> Vec<(String, Format, Vec<(&'static st
     add("game.tar.zst", Format::TarZst, &["tar", "-I", "zstd -q -9", "-cf"], vec![BSDTAR, TAR]);
     add("game.tar.xz", Format::TarXz, &["tar", "-I", "xz -3", "-cf"], vec![BSDTAR, TAR]);
     for (file, version, solid) in [
-        ("game-4.rar", rars::ArchiveVersion::Rar40, false),
         ("game-5.rar", rars::ArchiveVersion::Rar50, false),
         ("game-5-solid.rar", rars::ArchiveVersion::Rar50, true),
+        ("game-4.rar", rars::ArchiveVersion::Rar40, false),
     ] {
         if !folder.join(file).exists() {
             make_rar(game, &folder.join(file), version, solid);
@@ -82,7 +82,7 @@ fn archives(folder: &Path, game: &Path) -> Vec<(String, Format, Vec<(&'static st
 }
 
 fn make_rar(game: &Path, to: &Path, version: rars::ArchiveVersion, solid: bool) {
-    let mut builder = rars::Builder::new(version).compression_level(Some(3)).solid(solid);
+    let mut builder = rars::Builder::new(version).compression_level(Some(1)).solid(solid);
     for path in walk(game) {
         let name = format!("game/{}", path.strip_prefix(game).unwrap().to_str().unwrap());
         builder.add_bytes(name.into_bytes(), std::fs::read(&path).unwrap(), None, Some(0o644)).unwrap();
