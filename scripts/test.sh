@@ -39,6 +39,11 @@ rsync rsync
 scp openssh-client
 cc gcc
 faketime faketime
+zip zip
+xz xz-utils
+7z p7zip-full
+bsdtar libarchive-tools
+bzip2 bzip2
 script bsdutils
 /usr/games/nethack nethack-console
 /usr/games/crawl crawl

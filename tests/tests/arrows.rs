@@ -16,9 +16,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("bonfire-disk", &["bonfire-proto", "bonfire-engine"]),
     ("bonfire-store", &["bonfire-proto", "bonfire-engine"]),
     ("bonfire-net", &["bonfire-proto", "bonfire-engine"]),
-    ("bonfire-peer", &["bonfire-proto", "bonfire-engine", "bonfire-disk", "bonfire-store", "bonfire-net"]),
+    ("bonfire-unpack", &["bonfire-proto", "bonfire-engine", "bonfire-disk"]),
+    (
+        "bonfire-peer",
+        &["bonfire-proto", "bonfire-engine", "bonfire-disk", "bonfire-store", "bonfire-net", "bonfire-unpack"],
+    ),
     ("bonfire-gateway", &["bonfire-proto", "bonfire-engine", "bonfire-peer"]),
-    ("bonfire-cli", &["bonfire-proto", "bonfire-engine", "bonfire-peer", "bonfire-gateway"]),
+    ("bonfire-cli", &["bonfire-proto", "bonfire-engine", "bonfire-peer", "bonfire-gateway", "bonfire-unpack"]),
     ("bonfire-desktop", &["bonfire-proto", "bonfire-engine", "bonfire-peer"]),
     (
         "bonfire-testkit",
@@ -57,6 +61,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
         ],
     ),
     ("bonfire-disk", &["tokio", "quinn", "rusqlite", "mdns-sd", "rustls"]),
+    ("bonfire-unpack", &["tokio", "quinn", "rusqlite", "mdns-sd", "rustls", "notify"]),
     ("bonfire-store", &["tokio", "quinn", "mdns-sd", "rustls", "notify"]),
     ("bonfire-net", &["rusqlite", "notify"]),
     ("bonfire-cli", &["quinn", "rusqlite", "notify", "mdns-sd", "rustls"]),
