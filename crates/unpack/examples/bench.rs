@@ -39,9 +39,10 @@ fn main() {
 }
 
 type Arguments = fn(&Path, &Path) -> Vec<String>;
+type Tools = Vec<(&'static str, Arguments)>;
 
 /// The archives, made when they are not there, and who else reads them.
-fn archives(folder: &Path, game: &Path) -> Vec<(String, Format, Vec<(&'static str, Arguments)>)> {
+fn archives(folder: &Path, game: &Path) -> Vec<(String, Format, Tools)> {
     const BSDTAR: (&str, Arguments) = ("bsdtar", |a, o| words(&["-xf", text(a), "-C", text(o)]));
     const TAR: (&str, Arguments) = ("tar", |a, o| words(&["-xf", text(a), "-C", text(o)]));
     const SEVEN: (&str, Arguments) =
@@ -50,7 +51,7 @@ fn archives(folder: &Path, game: &Path) -> Vec<(String, Format, Vec<(&'static st
     const UNRAR: (&str, Arguments) = ("unrar-free", |a, o| words(&["-x", text(a), text(o)]));
     let (parent, name) = (game.parent().unwrap(), game.file_name().unwrap().to_str().unwrap());
     let mut out = Vec::new();
-    let mut add = |file: &str, format, command: &[&str], tools: Vec<(&'static str, Arguments)>| {
+    let mut add = |file: &str, format, command: &[&str], tools: Tools| {
         let path = folder.join(file);
         if !path.exists() {
             let (program, arguments) = command.split_first().unwrap();

@@ -114,7 +114,12 @@ impl Source {
 
     /// A reader of a range, in large steps.
     pub(crate) fn range(&self, from: u64, len: u64) -> io::Take<BufReader<Self>> {
-        let buffer = usize::try_from(len).unwrap_or(READ_BUFFER).clamp(512, READ_BUFFER);
+        self.range_by(from, len, READ_BUFFER)
+    }
+
+    /// As `range`, at most `step` bytes at once.
+    pub(crate) fn range_by(&self, from: u64, len: u64, step: usize) -> io::Take<BufReader<Self>> {
+        let buffer = usize::try_from(len).unwrap_or(step).clamp(512, step);
         BufReader::with_capacity(buffer, Self { at: from, ..self.clone() }).take(len)
     }
 }

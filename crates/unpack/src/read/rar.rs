@@ -25,6 +25,8 @@ pub(super) struct Rar {
     /// By member, those that continue in the next volume counted once.
     slots: Vec<(Vec<u8>, Admitted)>,
     is_solid: bool,
+    /// Of all entries.
+    largest_dictionary: u64,
 }
 
 impl Rar {
@@ -44,6 +46,7 @@ impl Rar {
         }
         check_set(&volumes).map_err(|why| archive.error(why))?;
         let mut slots: Vec<(Vec<u8>, Admitted)> = Vec::new();
+        let mut largest_dictionary = 0;
         for member in volumes.iter().flat_map(rars::Archive::member_refs) {
             let stored = member.name_bytes();
             let owned = member.to_owned();
@@ -74,6 +77,7 @@ impl Rar {
                 && !file.is_directory()
             {
                 let info = file.decoded_compression_info().map_err(|e| fail(why_of(&e)))?;
+                largest_dictionary = info.dictionary_size.max(largest_dictionary);
                 if info.dictionary_size > limits.dictionary_bytes {
                     return Err(fail(Why::limit("bytes of dictionary", limits.dictionary_bytes)));
                 }
@@ -85,7 +89,7 @@ impl Rar {
             rars::Archive::Rar50Plus(archive) => archive.main.is_solid(),
             _ => true,
         }) || volumes.iter().flat_map(rars::Archive::member_refs).any(ArchiveMemberRef::is_solid);
-        Ok(Self { volumes, slots, is_solid })
+        Ok(Self { volumes, slots, is_solid, largest_dictionary })
     }
 
     pub(super) fn into_slots(self) -> Vec<Admitted> {
@@ -115,11 +119,11 @@ impl Rar {
                     number += 1;
                     turn.take(slot.map(|(_, admitted)| admitted))
                 });
-                let done = turn.end(archive, done)?;
+                turn.end(archive, done)?;
                 if number != self.slots.len() {
                     return Err(archive.error(Why::format("not every entry came out")));
                 }
-                Ok(done)
+                Ok(())
             }
         }
     }
@@ -132,8 +136,9 @@ impl Rar {
     ) -> Result<(), UnpackError> {
         let files = self.slots.iter().filter(|(_, admitted)| matches!(admitted, Admitted::File(_))).count();
         let taken: Vec<AtomicBool> = self.slots.iter().map(|_| AtomicBool::new(false)).collect();
-        // Entries of a solid archive need those before them.
-        let threads = if self.is_solid { 1 } else { files.clamp(1, 2) };
+        // Entries of a solid archive need those before them; two large dictionaries would be too much.
+        let one = self.is_solid || self.largest_dictionary > archive.limits().dictionary_bytes / 4;
+        let threads = if one { 1 } else { files.clamp(1, 2) };
         in_parallel(threads, threads, |_| {
             let turn = Turn::new(archive);
             let mut number = 0;
@@ -264,7 +269,7 @@ fn check_set(volumes: &[rars::Archive]) -> Result<(), Why> {
                     _ => None,
                 });
                 let is_old = versions.max().is_some_and(|version| version < 29);
-                end.or_else(|| is_old.then(|| at < last))
+                end.or_else(|| is_old.then_some(at < last))
             }
             _ => Some(at < last),
         };

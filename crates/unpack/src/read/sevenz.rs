@@ -24,6 +24,8 @@ pub(super) struct SevenZ {
     parsed: Parsed,
     source: Source,
     slots: Vec<Admitted>,
+    /// Memory that one block takes at most.
+    largest_block: u64,
 }
 
 impl SevenZ {
@@ -45,16 +47,17 @@ impl SevenZ {
             };
             slots.push(archive.admit(&header)?);
         }
-        let most = archive.limits().dictionary_bytes;
+        let (most, mut largest_block) = (archive.limits().dictionary_bytes, 0);
         for (number, block) in parsed.blocks.iter().enumerate() {
             let first = parsed.stream_map.block_first_file_index.get(number).and_then(|at| parsed.files.get(*at));
             let named = first.map_or("", |file| file.name.as_str());
             let fail = |why| archive.entry_error(named, why);
-            if memory_of(block).map_err(fail)? > most {
+            largest_block = memory_of(block).map_err(fail)?.max(largest_block);
+            if largest_block > most {
                 return Err(fail(Why::limit("bytes of dictionary", most)));
             }
         }
-        Ok(Self { parsed, source: source.clone(), slots })
+        Ok(Self { parsed, source: source.clone(), slots, largest_block })
     }
 
     pub(super) fn into_slots(self) -> Vec<Admitted> {
@@ -81,7 +84,8 @@ impl SevenZ {
         let (parsed, source) = (&self.parsed, &self.source);
         let blocks = parsed.blocks.len();
         let threads = if blocks > 1 { 1 } else { 2 };
-        in_parallel(blocks, BLOCKS_AT_ONCE, |number| {
+        let at_once = if self.largest_block > archive.limits().dictionary_bytes / 4 { 1 } else { BLOCKS_AT_ONCE };
+        in_parallel(blocks, at_once, |number| {
             let mut reader = BufReader::with_capacity(READ_BUFFER, source.clone());
             let password = Password::empty();
             let decoder = BlockDecoder::new(threads, number, parsed, &password, &mut reader);

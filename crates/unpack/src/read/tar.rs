@@ -17,6 +17,9 @@ use crate::source::{READ_BUFFER, Source};
 /// Length of a block.
 const BLOCK: u64 = 512;
 
+/// Bytes read at once when only headers are.
+const LISTED_BY: usize = 4 << 10;
+
 /// What stands before an entry and is about it.
 #[derive(Debug, Default)]
 struct Before {
@@ -48,7 +51,7 @@ struct Found {
 pub(super) fn list(archive: &Archive, source: &Source) -> Result<Vec<Admitted>, UnpackError> {
     let (mut at, mut out) = (0, Vec::new());
     loop {
-        let mut reader = Counting { inner: source.range(at, source.len() - at), count: 0 };
+        let mut reader = Counting { inner: source.range_by(at, source.len() - at, LISTED_BY), count: 0 };
         let Some(found) = next(archive, &mut reader)? else { return Ok(out) };
         at = at.saturating_add(reader.count).saturating_add(padded(found.len));
         if at > source.len() {

@@ -119,8 +119,7 @@ fn filter(runs_programs: bool) -> bool {
     let running: &[i64] = if runs_programs { &[] } else { RUNNING };
     let calls = [FORBIDDEN, FORBIDDEN_HERE, running].concat();
     let rules: BTreeMap<i64, Vec<_>> = calls.into_iter().map(|call| (call, Vec::new())).collect();
-    #[expect(clippy::cast_sign_loss, reason = "a small positive number that is a C int")]
-    let refused = SeccompAction::Errno(libc::EPERM as u32);
+    let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     SeccompFilter::new(rules, SeccompAction::Allow, refused, arch)
         .and_then(BpfProgram::try_from)
         .is_ok_and(|program| seccompiler::apply_filter(&program).is_ok())
