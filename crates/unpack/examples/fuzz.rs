@@ -6,17 +6,17 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a program for people who read its output")]
 
-#[path = "../tests/common/mod.rs"]
-mod common;
+#[path = "../tests/archives/mod.rs"]
+mod archives;
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use archives::{FORMS, Form, build, file, folder, game};
 use bonfire_proto::RelPath;
 use bonfire_unpack::{Limits, Place, Sink, Unattended};
-use common::{FORMS, Form, build, file, folder, game};
 
 /// An archive of a few kilobytes is never under way for so long.
 const HANGS: Duration = Duration::from_secs(20);
@@ -65,14 +65,14 @@ fn seeds(form: Form) -> Vec<Vec<u8>> {
             builder.add_bytes(name.into(), body, None, Some(0o644)).unwrap();
         }
         let bytes = builder.to_bytes().unwrap();
-        out.push(if form == Form::Rar4 { common::with_rar4_end(bytes, false) } else { bytes });
+        out.push(if form == Form::Rar4 { archives::with_rar4_end(bytes, false) } else { bytes });
     }
     out
 }
 
 /// Whether it came out.
 fn unpack(bytes: &[u8]) -> bool {
-    let Some(archive) = common::archive(bytes) else { return false };
+    let Some(archive) = archives::archive(bytes) else { return false };
     let limits =
         Limits { ratio_floor: 1 << 20, total_bytes: 16 << 20, dictionary_bytes: 64 << 20, ..Limits::default() };
     let memory = Arc::new(Memory::default());

@@ -3,15 +3,15 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
-mod common;
+mod archives;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use archives::{FORMS, Form, build, game, tree, tree_of};
 use bonfire_engine::ErrorClass;
 use bonfire_unpack::{Cancel, Format, Job, Limits, Payload, Progress, Unpacker, Why, find_bsdtar};
-use common::{FORMS, Form, build, game, tree, tree_of};
 
 const CHILD: &str = env!("CARGO_BIN_EXE_bonfire-unpack");
 
@@ -47,7 +47,7 @@ impl Room {
         }
     }
 
-    fn came(&self) -> common::Tree {
+    fn came(&self) -> archives::Tree {
         tree(self.staging.path(), &[])
     }
 }
@@ -66,7 +66,7 @@ fn endless() -> Room {
     let body = vec![0; 8 << 20];
     let mut tar = Vec::new();
     for number in 0..64 {
-        let one = common::tar(&[common::file(&format!("game/{number}"), &body)]);
+        let one = archives::tar(&[archives::file(&format!("game/{number}"), &body)]);
         tar.extend_from_slice(&one[..one.len() - 1024]);
     }
     tar.resize(tar.len() + 1024, 0);
@@ -115,7 +115,7 @@ fn the_child_says_which_restrictions_it_got_and_a_kernel_that_has_them_gives_the
 
 #[test]
 fn what_is_wrong_with_an_archive_comes_back_as_it_was_said() {
-    let room = Room::new(&build(Form::Zip, &[common::file("game/../../escaped", b"x")]));
+    let room = Room::new(&build(Form::Zip, &[archives::file("game/../../escaped", b"x")]));
     let e = unpacker().run(&room.job(), &Cancel::new(), &mut |_| {}).unwrap_err();
     assert!(matches!(e.why, Why::Name(_)), "{e}");
     assert_eq!((e.archive.as_str(), e.entry.as_deref()), ("game.eti", Some("game/../../escaped")));
@@ -264,12 +264,12 @@ fn a_rar_archive_that_the_reader_here_does_not_understand_is_read_by_an_installe
 
 #[test]
 fn what_the_rules_refuse_is_not_tried_again_and_is_refused_by_any_reader() {
-    let room = Room::new(&build(Form::Rar5, &[common::file("game/../../escaped", b"x")]));
+    let room = Room::new(&build(Form::Rar5, &[archives::file("game/../../escaped", b"x")]));
     let e = without_rar(r#""encrypted""#).run(&room.job(), &Cancel::new(), &mut |_| {}).unwrap_err();
     assert_eq!(e.why, Why::Encrypted);
     let e = without_rar(r#"{"format":"new"}"#).run(&room.job(), &Cancel::new(), &mut |_| {}).unwrap_err();
     assert!(matches!(e.why, Why::Name(_)), "{e}");
-    let linked = Room::new(&build(Form::Rar5, &[common::other("game/link", common::Is::Symlink, "/etc")]));
+    let linked = Room::new(&build(Form::Rar5, &[archives::other("game/link", archives::Is::Symlink, "/etc")]));
     let e = without_rar(r#"{"format":"new"}"#).run(&linked.job(), &Cancel::new(), &mut |_| {}).unwrap_err();
     assert!(matches!(e.why, Why::Link(_)), "{e}");
     assert!(!Path::new(linked.staging.path()).join("game/link").exists());
@@ -278,7 +278,7 @@ fn what_the_rules_refuse_is_not_tried_again_and_is_refused_by_any_reader() {
 #[test]
 fn an_archive_that_was_cut_is_refused_by_way_of_bsdtar_too() {
     for form in [Form::Rar4, Form::Rar5] {
-        let bytes = build(form, &[common::file("game/a", &b"body".repeat(1000))]);
+        let bytes = build(form, &[archives::file("game/a", &b"body".repeat(1000))]);
         let cut = Room::new(&bytes[..bytes.len() - 2000]);
         let e = without_rar(r#"{"format":"new"}"#).run(&cut.job(), &Cancel::new(), &mut |_| {}).unwrap_err();
         assert!(matches!(e.why, Why::Format(_) | Why::Size { .. } | Why::Truncated), "{form:?}: {e}");

@@ -2,15 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
-mod common;
+mod archives;
 
 use std::io::Write as _;
 
+use archives::{FORMS, Form, Tree, build, file, folder, tree_of, unpack, unpack_bytes};
 use bonfire_unpack::Limits;
-use common::{FORMS, Form, Tree, build, file, folder, tree_of, unpack, unpack_bytes};
 use proptest::prelude::*;
 
-fn small() -> Vec<common::Item> {
+fn small() -> Vec<archives::Item> {
     vec![folder("g"), file("g/a", b"first body, first body"), file("g/b", b"other")]
 }
 
@@ -22,17 +22,17 @@ fn an_archive_cut_anywhere_is_refused() {
         // A tar archive ends with its mark; one block of that is enough to know that nothing was cut.
         let end = if form == Form::Tar { whole.len() - 512 } else { whole.len() };
         for len in 0..end {
-            let Some(archive) = common::archive(&whole[..len]) else { continue };
+            let Some(archive) = archives::archive(&whole[..len]) else { continue };
             let (result, _) = unpack(&[archive], &Limits::default());
             assert!(result.is_err(), "{form:?}: cut to {len} of {} bytes, and unpacked", whole.len());
         }
     }
     let mut rar = rars::Builder::new(rars::ArchiveVersion::Rar40).compression_level(Some(3));
     rar.add_bytes(b"a".to_vec(), b"packed ".repeat(100), None, None).unwrap();
-    let whole = common::with_rar4_end(rar.to_bytes().unwrap(), false);
+    let whole = archives::with_rar4_end(rar.to_bytes().unwrap(), false);
     unpack_bytes(&whole).0.unwrap();
     for len in 7..whole.len() {
-        let Some(archive) = common::archive(&whole[..len]) else { continue };
+        let Some(archive) = archives::archive(&whole[..len]) else { continue };
         assert!(unpack(&[archive], &Limits::default()).0.is_err(), "{len} of {}", whole.len());
     }
 }
@@ -44,7 +44,7 @@ fn one_flipped_bit_gives_an_error_or_what_was_packed() {
         for at in 0..whole.len() {
             let mut bytes = whole.clone();
             bytes[at] ^= 1 << (at % 8);
-            let Some(archive) = common::archive(&bytes) else { continue };
+            let Some(archive) = archives::archive(&bytes) else { continue };
             let (result, came) = unpack(&[archive], &Limits::default());
             // The bytes of a file in a bare tar archive have no checksum.
             if let Ok(extracted) = result
@@ -63,9 +63,9 @@ fn names() -> impl Strategy<Value = Vec<String>> {
 }
 
 /// A tree whose entries can lie beside each other.
-fn trees() -> impl Strategy<Value = Vec<common::Item>> {
+fn trees() -> impl Strategy<Value = Vec<archives::Item>> {
     (names(), prop::collection::vec(prop::collection::vec(any::<u8>(), 0..3000), 12)).prop_map(|(names, bodies)| {
-        let mut items: Vec<common::Item> = Vec::new();
+        let mut items: Vec<archives::Item> = Vec::new();
         for (name, body) in names.into_iter().zip(bodies) {
             let path = bonfire_proto::RelPath::new(name.as_str());
             let Ok(path) = path else { continue };
@@ -111,7 +111,7 @@ proptest! {
         }
         let at = cut.index(bytes.len());
         bytes.splice(at..at, insert);
-        if let Some(archive) = common::archive(&bytes) {
+        if let Some(archive) = archives::archive(&bytes) {
             let limits = Limits { ratio_floor: 1 << 20, total_bytes: 8 << 20, ..Limits::default() };
             // What it says does not matter: that it says it, and where it wrote, does.
             drop(unpack(&[archive], &limits));
@@ -128,7 +128,7 @@ proptest! {
     ) {
         let mut bytes = mark;
         bytes.write_all(&rest).unwrap();
-        let archive = common::archive(&bytes).unwrap();
+        let archive = archives::archive(&bytes).unwrap();
         let (result, came) = unpack(&[archive], &Limits::default());
         let is_nothing = result.is_err() || came == Tree::new();
         prop_assert!(is_nothing);

@@ -2,15 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
-mod common;
+mod archives;
 
 use std::sync::Arc;
 
+use archives::{Form, Item, build, file, folder};
 use bonfire_disk::fs::{Fs as _, FsPath};
 use bonfire_testkit::model_disk::{Disk, ModelFs};
 use bonfire_unpack::place::BULK_SYNC_FROM;
 use bonfire_unpack::{Limits, Place, Staging, Unattended};
-use common::{Form, Item, build, file, folder};
 
 fn unpack_and_crash(items: &[Item], bulk: bool) -> usize {
     let fs = Arc::new(ModelFs::over(Disk::new(), bulk));
@@ -18,7 +18,7 @@ fn unpack_and_crash(items: &[Item], bulk: bool) -> usize {
     fs.create_dir(&staging).unwrap();
     fs.sync_dir(&FsPath::root()).unwrap();
     let place: Arc<dyn Place> = Arc::new(Staging::without_thread(fs.clone(), staging));
-    let archive = common::archive(&build(Form::Zip, items)).unwrap();
+    let archive = archives::archive(&build(Form::Zip, items)).unwrap();
     bonfire_unpack::extract(&[archive], &Limits::default(), place, Arc::new(Unattended)).unwrap();
     let disk = fs.disk();
     for way in 0..disk.crash_count() {
@@ -26,7 +26,7 @@ fn unpack_and_crash(items: &[Item], bulk: bool) -> usize {
         for item in items {
             let path = format!("staging/{}", item.name);
             match item.is {
-                common::Is::File => {
+                archives::Is::File => {
                     let body = after.seen().file(&path).unwrap_or_else(|| panic!("{path} is lost")).to_vec();
                     assert_eq!(body, item.body, "{path}");
                 }

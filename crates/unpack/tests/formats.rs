@@ -1,15 +1,15 @@
 //! Every format as it should be: what comes out is what went in, however the archive was made and cut.
 
-#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test may stop at the first surprise")]
 
-mod common;
+mod archives;
 
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
+use archives::{FORMS, Form, build, game, tree, tree_of, unpack, unpack_bytes};
 use bonfire_unpack::{ArchiveFile, Format, Limits, Payload, PayloadFile, Source, Why, group, list};
-use common::{FORMS, Form, build, game, tree, tree_of, unpack, unpack_bytes};
 
 #[test]
 fn what_comes_out_of_every_format_is_what_went_in() {
@@ -25,7 +25,7 @@ fn what_comes_out_of_every_format_is_what_went_in() {
 #[test]
 fn a_list_says_names_and_sizes_before_anything_comes_out_where_the_format_does() {
     for form in FORMS {
-        let expanded = list(&[common::archive(&build(form, &game())).unwrap()], &Limits::default()).unwrap();
+        let expanded = list(&[archives::archive(&build(form, &game())).unwrap()], &Limits::default()).unwrap();
         if matches!(form, Form::TarGz | Form::TarXz | Form::TarZst | Form::TarBz2) {
             assert_eq!(expanded.bytes, None, "{form:?}");
             continue;
@@ -40,13 +40,14 @@ fn a_list_says_names_and_sizes_before_anything_comes_out_where_the_format_does()
 fn the_mark_of_a_program_is_passed_on_and_nothing_else_of_a_mode() {
     use std::os::unix::fs::PermissionsExt as _;
     let items = [
-        common::Item { mode: 0o4755, ..common::file("run", b"x") },
-        common::Item { mode: 0o600, ..common::file("data", b"x") },
+        archives::Item { mode: 0o4755, ..archives::file("run", b"x") },
+        archives::Item { mode: 0o600, ..archives::file("data", b"x") },
     ];
     for form in FORMS {
         let out = tempfile::tempdir().unwrap();
-        let archive = common::archive(&build(form, &items)).unwrap();
-        common::unpack_with(&[archive], &Limits::default(), out.path(), Arc::new(bonfire_unpack::Unattended)).unwrap();
+        let archive = archives::archive(&build(form, &items)).unwrap();
+        archives::unpack_with(&[archive], &Limits::default(), out.path(), Arc::new(bonfire_unpack::Unattended))
+            .unwrap();
         let mode = |name: &str| out.path().join(name).metadata().unwrap().permissions().mode() & 0o7777;
         assert_eq!(mode("run") & 0o7000, 0, "{form:?}");
         assert_ne!(mode("run") & 0o100, 0, "{form:?}: a program that cannot be run");
@@ -75,11 +76,11 @@ fn a_format_is_told_by_content_and_never_by_name() {
 #[test]
 fn something_packed_that_is_no_tar_archive_is_a_file() {
     for (name, bytes) in [
-        ("notes.gz", common::gz(b"just some notes")),
+        ("notes.gz", archives::gz(b"just some notes")),
         ("notes.zst", zstd::encode_all(b"just some notes".repeat(100).as_slice(), 3).unwrap()),
-        ("notes.xz", common::piped("xz", &["-c"], &b"just some notes".repeat(100))),
+        ("notes.xz", archives::piped("xz", &["-c"], &b"just some notes".repeat(100))),
     ] {
-        let mut archive = common::archive(&bytes).unwrap();
+        let mut archive = archives::archive(&bytes).unwrap();
         archive.name = name.into();
         let (result, came) = unpack(&[archive], &Limits::default());
         assert_eq!(result.unwrap().plain, [name]);
@@ -167,7 +168,7 @@ fn what_the_ordinary_tools_pack_comes_out_as_they_packed_it() {
         }
         let (result, came) = unpack_bytes(&std::fs::read(folder.path().join(name)).unwrap());
         result.unwrap_or_else(|e| panic!("{command:?}: {e}"));
-        let mut came: common::Tree =
+        let mut came: archives::Tree =
             came.into_iter().filter_map(|(path, body)| Some((path.strip_prefix("game/")?.to_owned(), body))).collect();
         if v7 {
             came.extend(
@@ -199,7 +200,7 @@ fn rar_of_every_generation_and_strength_comes_out() {
                 continue;
             };
             if matches!(version, V::Rar30 | V::Rar40) {
-                bytes = common::with_rar4_end(bytes, false);
+                bytes = archives::with_rar4_end(bytes, false);
             }
             let (result, came) = unpack_bytes(&bytes);
             if level == Some(0) && matches!(version, V::Rar15 | V::Rar20) {
@@ -226,7 +227,7 @@ fn volumes(version: rars::ArchiveVersion) -> Vec<Vec<u8>> {
     let mut set = builder.build_volumes(None).unwrap();
     if version == rars::ArchiveVersion::Rar40 {
         let last = set.len() - 1;
-        set = set.into_iter().enumerate().map(|(n, bytes)| common::with_rar4_end(bytes, n < last)).collect();
+        set = set.into_iter().enumerate().map(|(n, bytes)| archives::with_rar4_end(bytes, n < last)).collect();
     }
     set
 }
@@ -333,7 +334,7 @@ fn several_archives_of_a_game_come_in_the_order_of_their_names_and_plain_files_a
     let named: Vec<(String, Vec<u8>)> = ["10.eti", "2.eti", "readme.txt", "1.zip"]
         .iter()
         .map(|name| {
-            let item = common::file(&format!("game/{name}"), b"x");
+            let item = archives::file(&format!("game/{name}"), b"x");
             let bytes = match name.rsplit_once('.').unwrap().1 {
                 "eti" => build(Form::Rar4, &[item]),
                 "zip" => build(Form::Zip, &[item]),
@@ -350,7 +351,7 @@ fn several_archives_of_a_game_come_in_the_order_of_their_names_and_plain_files_a
 
 #[test]
 fn an_archive_is_what_it_begins_as_or_nothing() {
-    let mut archive = common::archive(&build(Form::Zip, &game())).unwrap();
+    let mut archive = archives::archive(&build(Form::Zip, &game())).unwrap();
     archive.format = Format::Rar;
     assert!(matches!(unpack(&[archive], &Limits::default()).0.unwrap_err().why, Why::Format(_)));
 }

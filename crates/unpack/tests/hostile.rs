@@ -1,12 +1,12 @@
 //! What an archive may not do, as a table over all formats: each is refused, with the entry named, and nothing lies
 //! outside staging or is a link.
 
-#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test may stop at the first surprise")]
 
-mod common;
+mod archives;
 
+use archives::{FORMS, Form, Is, Item, build, file, folder, other, unpack, unpack_bytes};
 use bonfire_unpack::{Limits, Why};
-use common::{FORMS, Form, Is, Item, build, file, folder, other, unpack, unpack_bytes};
 
 /// Names that no path may have, and what refuses them is the name.
 const NAMES: &[&str] = &[
@@ -128,12 +128,12 @@ fn two_entries_that_cannot_lie_beside_each_other_are_refused() {
 #[test]
 fn an_archive_cannot_write_over_what_an_earlier_one_made() {
     for form in FORMS {
-        let first = common::archive(&build(form, &[folder("game"), file("game/a", b"1")])).unwrap();
-        let again = common::archive(&build(form, &[folder("game"), file("game/a", b"2")])).unwrap();
+        let first = archives::archive(&build(form, &[folder("game"), file("game/a", b"1")])).unwrap();
+        let again = archives::archive(&build(form, &[folder("game"), file("game/a", b"2")])).unwrap();
         let (result, came) = unpack(&[first.clone(), again], &Limits::default());
         assert_eq!(result.unwrap_err().why, Why::Duplicate, "{form:?}");
         assert_eq!(came["game/a"].as_deref(), Some(b"1".as_slice()), "{form:?}");
-        let more = common::archive(&build(form, &[folder("game"), file("game/b", b"2")])).unwrap();
+        let more = archives::archive(&build(form, &[folder("game"), file("game/b", b"2")])).unwrap();
         let (result, came) = unpack(&[first, more], &Limits::default());
         assert_eq!(result.unwrap().files, 2, "{form:?}");
         assert_eq!(came.len(), 3);
@@ -149,7 +149,7 @@ fn more_bytes_than_an_archive_of_that_size_can_honestly_hold_are_refused() {
         if matches!(form, Form::Rar4 | Form::Rar5 | Form::Tar) {
             continue;
         }
-        let (result, came) = unpack(&[common::archive(&build(form, std::slice::from_ref(&bomb))).unwrap()], &limits);
+        let (result, came) = unpack(&[archives::archive(&build(form, std::slice::from_ref(&bomb))).unwrap()], &limits);
         let e = result.unwrap_err();
         assert!(matches!(&e.why, Why::Limit { what, .. } if what.contains("archive")), "{form:?}: {e}");
         assert_eq!(e.entry.as_deref(), Some("game/bomb"), "{form:?}");
@@ -158,7 +158,7 @@ fn more_bytes_than_an_archive_of_that_size_can_honestly_hold_are_refused() {
     }
     let mut rar = rars::Builder::new(rars::ArchiveVersion::Rar50);
     rar.add_bytes(b"game/bomb".to_vec(), vec![0; 4 << 20], None, None).unwrap();
-    let (result, _) = unpack(&[common::archive(&rar.to_bytes().unwrap()).unwrap()], &limits);
+    let (result, _) = unpack(&[archives::archive(&rar.to_bytes().unwrap()).unwrap()], &limits);
     assert!(matches!(result.unwrap_err().why, Why::Limit { .. }));
 }
 
@@ -171,7 +171,7 @@ fn bounds_on_one_file_on_all_files_and_on_their_number_hold_in_every_format() {
         (Limits { total_bytes: 10_500, ..Limits::default() }, "bytes of all files", "game/10"),
     ];
     for form in FORMS {
-        let archive = common::archive(&build(form, &items)).unwrap();
+        let archive = archives::archive(&build(form, &items)).unwrap();
         for (limits, what, named) in &cases {
             let e = unpack(std::slice::from_ref(&archive), limits).0.unwrap_err();
             assert!(matches!(&e.why, Why::Limit { what: found, .. } if found == what), "{form:?}: {e}");
@@ -185,7 +185,7 @@ fn bounds_on_one_file_on_all_files_and_on_their_number_hold_in_every_format() {
 #[test]
 fn an_archive_in_an_archive_is_a_file() {
     for form in FORMS {
-        let inner = build(form, &common::game());
+        let inner = build(form, &archives::game());
         let (result, came) = unpack_bytes(&build(form, &[file("game/inner", &inner)]));
         assert_eq!(result.unwrap().files, 1, "{form:?}");
         assert_eq!(came["game/inner"].as_ref().unwrap(), &inner);
@@ -307,12 +307,12 @@ fn attributes_of_a_tar_entry_that_are_endless_are_refused() {
 
 #[test]
 fn what_follows_the_end_of_a_tar_archive_is_zeros_and_not_many() {
-    let good = build(Form::Tar, &common::game());
+    let good = build(Form::Tar, &archives::game());
     let second = [good.as_slice(), &build(Form::Tar, &[file("hidden", b"x")])].concat();
     assert!(matches!(unpack_bytes(&second).0.unwrap_err().why, Why::Format(_)));
-    assert!(matches!(unpack_bytes(&common::gz(&second)).0.unwrap_err().why, Why::Format(_)));
+    assert!(matches!(unpack_bytes(&archives::gz(&second)).0.unwrap_err().why, Why::Format(_)));
     let padded = [good.as_slice(), &vec![0; 10_240]].concat();
     unpack_bytes(&padded).0.unwrap();
     let endless = [good.as_slice(), &vec![0; 20 << 20]].concat();
-    assert!(matches!(unpack_bytes(&common::gz(&endless)).0.unwrap_err().why, Why::Limit { .. }));
+    assert!(matches!(unpack_bytes(&archives::gz(&endless)).0.unwrap_err().why, Why::Limit { .. }));
 }
