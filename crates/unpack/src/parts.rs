@@ -3,8 +3,7 @@
 //! Told by content as far as the content says it; names decide only what belongs to what, since a part in the middle of a
 //! cut archive begins with any bytes. Decides nothing about what is in them and opens none.
 
-use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::error::{UnpackError, Why};
 use crate::format::{Format, Volume, is_split_zip, rar_volume};
@@ -56,22 +55,22 @@ impl Payload {
 /// `PartMissing` for a hole in a numbered set, `SplitZip`.
 pub fn group(files: &[PayloadFile]) -> Result<Vec<Payload>, UnpackError> {
     let mut files: Vec<&PayloadFile> = files.iter().collect();
-    files.sort_by(|a, b| natural(&a.name, &b.name));
+    files.sort_by_cached_key(|file| natural(&file.name));
     if let Some(split) = files.iter().find(|file| is_split_zip(&file.head)) {
         return Err(UnpackError::new(&split.name, Why::SplitZip));
     }
     let mut out = volumes(&files)?;
-    let in_set: Vec<&str> = out
+    let in_set: BTreeSet<&str> = out
         .iter()
         .flat_map(|payload| match payload {
             Payload::Archive { parts, .. } => parts.iter().map(String::as_str).collect(),
             Payload::Plain { .. } => Vec::new(),
         })
         .collect();
-    let mut rest: Vec<&PayloadFile> = files.iter().filter(|f| !in_set.contains(&f.name.as_str())).copied().collect();
+    let mut rest: VecDeque<&PayloadFile> =
+        files.iter().filter(|f| !in_set.contains(f.name.as_str())).copied().collect();
     drop(in_set);
-    while !rest.is_empty() {
-        let file = rest.remove(0);
+    while let Some(file) = rest.pop_front() {
         let Some(format) = Format::of(&file.head) else {
             out.push(Payload::Plain { name: file.name.clone() });
             continue;
@@ -79,7 +78,7 @@ pub fn group(files: &[PayloadFile]) -> Result<Vec<Payload>, UnpackError> {
         let parts = cut(file, &mut rest)?;
         out.push(Payload::Archive { format, parts, are_volumes: false });
     }
-    out.sort_by(|a, b| natural(a.name(), b.name()));
+    out.sort_by_cached_key(|payload| natural(payload.name()));
     Ok(out)
 }
 
@@ -97,7 +96,7 @@ fn volumes(files: &[&PayloadFile]) -> Result<Vec<Payload>, UnpackError> {
     // file says that it is the first.
     let (alone, whole): (Vec<_>, Vec<_>) = sets.into_values().partition(|set| set.len() == 1);
     let mut alone: Vec<Found<'_>> = alone.into_iter().flatten().collect();
-    alone.sort_by(|a, b| natural(a.2, b.2));
+    alone.sort_by_cached_key(|found| natural(found.2));
     let (mut out, mut run) = (Vec::new(), Vec::new());
     for found in alone {
         if found.1.is_first && !run.is_empty() {
@@ -153,7 +152,7 @@ fn volume_name(name: &str) -> Option<(String, u64)> {
 }
 
 /// The parts of an archive that was cut: `a.7z.001` and on, as far as they go.
-fn cut(first: &PayloadFile, rest: &mut Vec<&PayloadFile>) -> Result<Vec<String>, UnpackError> {
+fn cut(first: &PayloadFile, rest: &mut VecDeque<&PayloadFile>) -> Result<Vec<String>, UnpackError> {
     let mut parts = vec![first.name.clone()];
     let Some((stem, extension)) = first.name.rsplit_once('.') else { return Ok(parts) };
     let Some(begin) = digits(extension).filter(|number| *number <= 1 && extension.len() >= 2) else { return Ok(parts) };
@@ -183,37 +182,23 @@ fn digits(text: &str) -> Option<u64> {
     (!text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok()).flatten()
 }
 
-/// Names as people order them: runs of digits by their value, the rest without case; then as they are.
-fn natural(a: &str, b: &str) -> Ordering {
-    let (mut left, mut right) = (runs(a).into_iter(), runs(b).into_iter());
-    loop {
-        match (left.next(), right.next()) {
-            (None, None) => return a.cmp(b),
-            (None, Some(_)) => return Ordering::Less,
-            (Some(_), None) => return Ordering::Greater,
-            (Some(l), Some(r)) => {
-                let order = match (digits(&l), digits(&r)) {
-                    (Some(l), Some(r)) => l.cmp(&r),
-                    _ => l.cmp(&r),
-                };
-                if order != Ordering::Equal {
-                    return order;
-                }
-            }
-        }
-    }
+/// A run of characters in a name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Run {
+    Number(u64),
+    Text(String),
 }
 
-fn runs(text: &str) -> Vec<String> {
-    let mut out: Vec<String> = Vec::new();
-    let mut was_digit = None;
-    for c in text.chars().flat_map(char::to_lowercase) {
+/// Names as people order them: runs of digits by their value, the rest without case; then as they are.
+fn natural(name: &str) -> (Vec<Run>, String) {
+    let mut runs: Vec<(bool, String)> = Vec::new();
+    for c in name.chars().flat_map(char::to_lowercase) {
         let is_digit = c.is_ascii_digit();
-        match out.last_mut() {
-            Some(run) if was_digit == Some(is_digit) => run.push(c),
-            _ => out.push(c.to_string()),
+        match runs.last_mut() {
+            Some((was_digit, run)) if *was_digit == is_digit => run.push(c),
+            _ => runs.push((is_digit, c.to_string())),
         }
-        was_digit = Some(is_digit);
     }
-    out
+    let run = |(_, text): (bool, String)| digits(&text).map_or(Run::Text(text), Run::Number);
+    (runs.into_iter().map(run).collect(), name.to_owned())
 }

@@ -186,8 +186,8 @@ fn what_the_ordinary_tools_pack_comes_out_as_they_packed_it() {
 #[test]
 fn rar_of_every_generation_and_strength_comes_out() {
     use rars::ArchiveVersion as V;
-    let text = b"The quick brown fox jumps over the lazy dog. ".repeat(3000);
-    let noise: Vec<u8> = (0..200_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let text = b"The quick brown fox jumps over the lazy dog. ".repeat(600);
+    let noise: Vec<u8> = (0..40_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     for version in [V::Rar15, V::Rar20, V::Rar30, V::Rar40, V::Rar50, V::Rar70] {
         for (level, solid) in [(Some(0), false), (Some(3), false), (Some(3), true)] {
             let mut builder = rars::Builder::new(version).compression_level(level).solid(solid);
@@ -347,6 +347,15 @@ fn several_archives_of_a_game_come_in_the_order_of_their_names_and_plain_files_a
     assert_eq!(payload.iter().map(Payload::name).collect::<Vec<_>>(), ["1.zip", "2.eti", "10.eti", "readme.txt"]);
     assert_eq!(payload[3], Payload::Plain { name: "readme.txt".into() });
     assert_eq!(unpack(&opened(&named, &payload), &Limits::default()).0.unwrap().files, 3);
+}
+
+#[test]
+fn a_root_of_very_many_plain_files_is_grouped_as_it_is() {
+    let files: Vec<PayloadFile> =
+        (0..100_000).map(|n| PayloadFile { name: format!("file {n}"), size: 1, head: b"x".to_vec() }).collect();
+    let payload = group(&files).unwrap();
+    assert_eq!(payload.len(), files.len());
+    assert!(payload.iter().zip(&files).all(|(payload, file)| payload.name() == file.name));
 }
 
 #[test]
