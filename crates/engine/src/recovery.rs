@@ -4,6 +4,8 @@
 //! Pure and total. Reading the disk and carrying out the action is `bonfire-disk`'s. Every action is idempotent, so a
 //! crash within one leads back to the same or a later row.
 
+pub mod installs;
+
 use serde::{Deserialize, Serialize};
 
 /// What `.lanspread.json` says.
