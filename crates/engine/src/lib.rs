@@ -15,6 +15,7 @@ pub mod event;
 pub mod games;
 pub mod gate;
 pub mod input;
+pub mod installs;
 pub mod library;
 pub mod offers;
 pub mod ops;

@@ -1,0 +1,8 @@
+//! Rules of installs: what of the previous install is the player's, and what becomes of it in an update.
+//!
+//! Pure. What lies on the disk is read, and what is decided here carried out, by `bonfire-disk`; which transaction comes
+//! when is `transfers`'.
+
+mod carry;
+
+pub use carry::{Carried, Carry, Keep, Known, Origin, carry, origin};
