@@ -267,6 +267,15 @@ pub trait Fs: Send + Sync + fmt::Debug {
     /// Whatever the disk reports.
     fn rename(&self, from: &FsPath, to: &FsPath) -> io::Result<()>;
 
+    /// Gives a regular file another name within the tree.
+    ///
+    /// # Errors
+    /// `Unsupported` where there is no such thing; `AlreadyExists`; whatever the disk reports.
+    fn hard_link(&self, from: &FsPath, to: &FsPath) -> io::Result<()> {
+        let _ = (from, to);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Removes a file or a link (not what it points to).
     ///
     /// # Errors

@@ -99,6 +99,47 @@ pub(crate) fn clear_downloading(inner: &Inner, game: &GameId) -> Result<(), Disk
     write(inner, game, log.fields)
 }
 
+/// Our own part of the file during an install.
+const OUR_INSTALL: &str = "bonfire_install";
+
+/// Records the intent of an install transaction, durably.
+pub(crate) fn set_install(inner: &Inner, game: &GameId, mut log: IntentLog, intent: Intent) -> Result<(), DiskError> {
+    log.fields.insert("intent".to_owned(), json!(name(intent)));
+    if !log.existed {
+        log.fields.insert("schema_version".to_owned(), json!(1));
+        log.fields.insert("id".to_owned(), json!(game));
+    }
+    log.fields.insert(OUR_INSTALL.to_owned(), json!({ "created": !log.existed }));
+    write(inner, game, log.fields)
+}
+
+/// Takes that back: removes a file that we created, else writes `None` with the other fields as they were. Durable on
+/// return. Another intent is left alone.
+pub(crate) fn clear_install(inner: &Inner, game: &GameId, intent: Intent) -> Result<(), DiskError> {
+    let root = FsPath::game(game);
+    let mut log = read(inner, game)?;
+    if log.intent != intent {
+        return Ok(());
+    }
+    if log.fields.remove(OUR_INSTALL).and_then(|o| o.get("created").cloned()) == Some(Value::Bool(true)) {
+        let path = root.child(NAME);
+        atomic::remove_if_there(&*inner.fs, &path).map_err(|e| inner.io("removing", &path, e))?;
+        return inner.fs.sync_dir(&root).map_err(|e| inner.io("syncing", &root, e));
+    }
+    log.fields.insert("intent".to_owned(), json!("None"));
+    write(inner, game, log.fields)
+}
+
+const fn name(intent: Intent) -> &'static str {
+    match intent {
+        Intent::None | Intent::Unreadable => "None",
+        Intent::Downloading => "Downloading",
+        Intent::Installing => "Installing",
+        Intent::Updating => "Updating",
+        Intent::Uninstalling => "Uninstalling",
+    }
+}
+
 fn write(inner: &Inner, game: &GameId, fields: Map<String, Value>) -> Result<(), DiskError> {
     let root = FsPath::game(game);
     let to = root.child(NAME);

@@ -12,6 +12,7 @@ pub mod fs;
 pub mod games;
 pub mod hash;
 pub mod note;
+pub mod install;
 pub mod recover;
 pub mod remove;
 pub mod saves;

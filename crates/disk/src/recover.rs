@@ -12,6 +12,7 @@ use bonfire_proto::{Digest, GameId, Manifest, RelPath, chunk_span};
 use crate::error::DiskError;
 use crate::fs::{FsPath, Kind};
 use crate::games::{GamesFolder, Held, Inner};
+use crate::install::{self, InstallRecovery};
 use crate::journal::{self, Found, Journal, JournalWriter};
 use crate::sweep::{self, SweepReport};
 use crate::walk::{Sentinel, sentinel};
@@ -53,10 +54,12 @@ pub enum Recovered {
         /// Paths beneath the root, at most 1,000.
         paths: Vec<String>,
     },
-    /// The transaction of an install is recorded; it was left alone.
-    Installing {
+    /// An install, update or uninstall was cut off; it is undone or finished.
+    Install {
         /// The game.
         game: GameId,
+        /// Which of these.
+        recovery: InstallRecovery,
     },
     /// The root could not be recovered, or is not understood; it was left as it is.
     Failed {
@@ -109,6 +112,13 @@ pub(crate) fn settle(inner: &Arc<Inner>, game: &GameId) -> Result<Option<Recover
     if inner.kind(&root)? != Some(Kind::Dir) {
         return Ok(None);
     }
+    let install = install::recover(inner, game)?;
+    let settled = settle_download(inner, game)?;
+    Ok(settled.or_else(|| install.map(|recovery| Recovered::Install { game: game.clone(), recovery })))
+}
+
+fn settle_download(inner: &Arc<Inner>, game: &GameId) -> Result<Option<Recovered>, DiskError> {
+    let root = FsPath::game(game);
     let log = intent::read(inner, game)?;
     let found = journal::read(inner, game)?;
     let state = match sentinel(inner, &root)? {
@@ -163,7 +173,8 @@ pub(crate) fn settle(inner: &Arc<Inner>, game: &GameId) -> Result<Option<Recover
             let report = sweep::sweep(inner, &game, &log.owned, &mut || Ok(()))?;
             Ok(Some(Recovered::Swept { game, report }))
         }
-        Action::LeaveToInstaller => Ok(Some(Recovered::Installing { game })),
+        // Recovered above, or not understood, which is an error.
+        Action::LeaveToInstaller => Ok(None),
         Action::TouchNothing => {
             let (name, reason) = match (&found, log.intent, state) {
                 (_, Intent::Unreadable, _) => (intent::NAME, "not an intent log"),

@@ -388,20 +388,6 @@ fn records_that_are_not_understood_are_left_untouched() {
 }
 
 #[test]
-fn installs_under_way_are_left_alone() {
-    for intent in ["Installing", "Updating", "Uninstalling"] {
-        let (dir, folder) = folder();
-        put(&dir, "doom/.lanspread.json", format!(r#"{{"intent":"{intent}"}}"#));
-        put(&dir, "doom/.local.installing/x", "x");
-        put(&dir, "doom/version.ini", "1");
-        let before = tree(dir.path());
-        assert!(matches!(&folder.recover().unwrap()[..], [Recovered::Installing { .. }]));
-        assert!(matches!(folder.begin_download(&manifest(&files(1)), &[]), Err(DiskError::Busy { .. })));
-        assert_eq!(tree(dir.path()), before);
-    }
-}
-
-#[test]
 fn a_download_whose_journal_is_lost_is_swept_by_its_intent() {
     let (dir, folder) = folder();
     let mut d = folder.begin_download(&manifest(&files(1)), &[]).unwrap();

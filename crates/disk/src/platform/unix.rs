@@ -223,6 +223,11 @@ impl Fs for RealFs {
         Ok(fs::renameat(self.parent(from)?, from.name(), self.parent(to)?, to.name())?)
     }
 
+    fn hard_link(&self, from: &FsPath, to: &FsPath) -> io::Result<()> {
+        // Without `SYMLINK_FOLLOW` a link gets another name itself; callers name regular files.
+        Ok(fs::linkat(self.parent(from)?, from.name(), self.parent(to)?, to.name(), AtFlags::empty())?)
+    }
+
     fn remove_file(&self, path: &FsPath) -> io::Result<()> {
         Ok(fs::unlinkat(self.parent(path)?, path.name(), AtFlags::empty())?)
     }

@@ -200,6 +200,10 @@ impl Fs for RealFs {
         }
     }
 
+    fn hard_link(&self, from: &FsPath, to: &FsPath) -> io::Result<()> {
+        fs::hard_link(self.resolve(from)?, self.resolve(to)?)
+    }
+
     fn remove_file(&self, path: &FsPath) -> io::Result<()> {
         let at = self.resolve(path)?;
         match patiently(|| fs::remove_file(&at)) {

@@ -383,7 +383,7 @@ impl Explorer {
             match r {
                 Recovered::Resumable { verified_bytes, .. } => out = Some(*verified_bytes),
                 Recovered::Failed { error, .. } => return Err(format!("recovery gave up: {error:?}")),
-                Recovered::Installing { .. } => return Err("recovery sees an install".to_owned()),
+                Recovered::Install { .. } => return Err("recovery sees an install".to_owned()),
                 Recovered::Completed { .. }
                 | Recovered::Swept { .. }
                 | Recovered::Discarded { .. }

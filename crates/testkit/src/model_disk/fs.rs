@@ -278,6 +278,25 @@ impl Fs for ModelFs {
         Ok(())
     }
 
+    fn hard_link(&self, from: &FsPath, to: &FsPath) -> io::Result<()> {
+        let mut i = self.lock();
+        i.gate(true)?;
+        let (a, b) = (i.parent(from)?, i.parent(to)?);
+        let ino = *i.names(a)?.get(from.name()).ok_or(io::ErrorKind::NotFound)?;
+        if i.names(b)?.contains_key(to.name()) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        if i.kind(ino) != Kind::File {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        if i.disk.device(a) != i.disk.device(b) {
+            return Err(io::ErrorKind::CrossesDevices.into());
+        }
+        i.disk.step(Step::Names(vec![(b, to.name().to_owned(), Some(ino))]));
+        i.changed();
+        Ok(())
+    }
+
     fn remove_file(&self, path: &FsPath) -> io::Result<()> {
         let mut i = self.lock();
         i.gate(true)?;

@@ -1,0 +1,89 @@
+//! The beginning of an install or update, and undoing one that was not put in place.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bonfire_engine::recovery::Intent;
+use bonfire_engine::recovery::installs::{LocalState, ScratchState};
+use bonfire_proto::GameId;
+
+use super::{InstallError, Staging, recover, tree};
+use crate::error::DiskError;
+use crate::fs::{FsPath, Kind};
+use crate::games::{GamesFolder, Held};
+use crate::walk::{Sentinel, sentinel};
+use crate::{intent, journal};
+
+impl GamesFolder {
+    /// Begins to install a game that is downloaded, or to update one that is installed. What an earlier transaction left is
+    /// recovered first.
+    ///
+    /// # Errors
+    /// `NotDownloaded`; `InTheWay` for anything in the place of a folder of ours; `UnknownFormat` for what is not understood; `Busy` while another
+    /// transaction is recorded or runs; the disk's. Nothing was changed then but for that recovery.
+    pub fn begin_install(&self, game: &GameId) -> Result<Staging, InstallError> {
+        let inner = &self.inner;
+        let held = Held::take(inner, game)?;
+        let root = FsPath::game(game);
+        if inner.kind(&root)? != Some(Kind::Dir) {
+            return Err(DiskError::NotFound { what: "game folder", path: inner.shown(&root) }.into());
+        }
+        recover(inner, game)?;
+        let log = intent::read(inner, game)?;
+        let busy = |reason| InstallError::Disk(DiskError::Busy { path: inner.shown(&root), reason });
+        if log.intent != Intent::None {
+            return Err(busy("another transaction is recorded there"));
+        }
+        if inner.kind(&root.child(journal::NAME))?.is_some() {
+            return Err(busy("a download is recorded there"));
+        }
+        if sentinel(inner, &root)? != Sentinel::Regular {
+            return Err(InstallError::NotDownloaded { path: inner.shown(&root) });
+        }
+        let seen = tree::observe(inner, game)?;
+        let in_the_way = |name| {
+            let what = "something that Bonfire did not put there";
+            InstallError::Disk(DiskError::InTheWay { path: inner.shown(&root.child(name)), what })
+        };
+        if seen.local == LocalState::Other {
+            return Err(in_the_way(tree::LOCAL));
+        }
+        for (name, state) in [(tree::STAGING, seen.staging), (tree::BACKUP, seen.backup)] {
+            if state != ScratchState::Absent {
+                return Err(in_the_way(name));
+            }
+        }
+        let is_update = seen.local == LocalState::Folder;
+        let staging = Staging {
+            inner: inner.clone(),
+            _held: held,
+            game: game.clone(),
+            is_update,
+            is_unsound: AtomicBool::new(false),
+        };
+        let begun = (|| {
+            intent::set_install(inner, game, log, if is_update { Intent::Updating } else { Intent::Installing })?;
+            tree::make_marked(inner, &staging.folder())?;
+            inner.sync_dir(&root)
+        })();
+        match begun {
+            Ok(()) => Ok(staging),
+            Err(error) => {
+                if let Err(left) = staging.undo() {
+                    tracing::warn!(%game, error = %left, "an install that did not begin is not undone yet");
+                }
+                Err(error.into())
+            }
+        }
+    }
+}
+
+impl Staging {
+    /// Back to what was before it, as a start would do it.
+    pub(super) fn undo(&self) -> Result<(), DiskError> {
+        if self.is_unsound.load(Ordering::Relaxed) {
+            // What is durable is not known any more, and nothing may be deleted on a guess.
+            return Err(DiskError::Unsound { path: self.inner.shown(&FsPath::game(&self.game)) });
+        }
+        recover(&self.inner, &self.game).map(|_| ())
+    }
+}

@@ -1,0 +1,213 @@
+//! The last of what has to be in the staging folder before it takes its place: the player's files, and the record.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use bonfire_engine::installs::{Carried, Known, carry};
+use bonfire_proto::RelPath;
+
+use super::record::{self, InstallRecord, InstalledFile};
+use super::tree::{self, Tree};
+use super::{InstallError, Staging};
+use crate::atomic;
+use crate::error::DiskError;
+use crate::fs::{FsPath, Kind, OpenMode, read_full_at, write_all_at};
+use crate::games::Inner;
+use crate::hash::FileStamp;
+use crate::sweep::sync_dirs;
+
+/// Bytes read at once.
+const PIECE: usize = 1 << 20;
+
+/// A staging folder that can take its place.
+#[derive(Debug)]
+pub(super) struct Ready {
+    /// What the install before was when the player's files were carried from it.
+    pub(super) before: Option<Tree>,
+    pub(super) carried: Vec<Carried>,
+}
+
+impl Staging {
+    /// Brings the player's files and the record into the staging folder, all of it durable.
+    pub(super) fn prepare(
+        &self,
+        version: &str,
+        unpacked: &BTreeMap<RelPath, Known>,
+        keep_going: &dyn Fn(u64) -> bool,
+    ) -> Result<Ready, InstallError> {
+        let inner = &*self.inner;
+        let staged = tree::read(inner, &self.folder())?;
+        self.check_unpacked(&staged, unpacked)?;
+        let before = self.is_update.then(|| tree::read(inner, &self.local())).transpose()?;
+        let (mut dirty, mut carried) = (BTreeSet::new(), Vec::new());
+        if let Some(before) = &before {
+            if let Some(first) = before.odd.first() {
+                let (path, count) = (inner.shown(&self.local()), before.odd.len() as u64);
+                return Err(InstallError::CannotCarry { path, count, first: first.clone() });
+            }
+            let was = record::read(inner, &self.local())?.map(|r| r.files);
+            let live = whose(inner, &self.local(), before, was.as_ref(), keep_going)?;
+            let was = was.map(|files| files.iter().map(|(path, file)| (path.clone(), file.known())).collect());
+            carried = carry(was.as_ref(), &live, unpacked).files;
+            for one in &carried {
+                if !keep_going(0) {
+                    return Err(InstallError::Cancelled);
+                }
+                self.bring(one, &mut dirty)?;
+            }
+            for folder in &before.folders {
+                self.make_folder(folder, &mut dirty)?;
+            }
+        }
+        let is_players = |path: &RelPath| carried.iter().any(|c| c.to == *path);
+        let installed = |(path, known): (&RelPath, &Known)| {
+            let stamp = staged.files.get(path).filter(|_| !is_players(path));
+            let file = InstalledFile { size: known.size, mtime_ns: stamp.map(|s| s.mtime_ns), blake3: known.blake3 };
+            (path.clone(), file)
+        };
+        let files = unpacked.iter().map(installed).collect();
+        sync_dirs(inner, &dirty)?;
+        record::write(inner, &self.folder(), &InstallRecord::new(version.to_owned(), files))?;
+        Ok(Ready { before, carried })
+    }
+
+    pub(super) fn local(&self) -> FsPath {
+        FsPath::game(&self.game).child(tree::LOCAL)
+    }
+
+    /// Whether the staging folder holds what was unpacked, as far as a look can tell.
+    fn check_unpacked(&self, staged: &Tree, unpacked: &BTreeMap<RelPath, Known>) -> Result<(), InstallError> {
+        let inner = &*self.inner;
+        let differs = |path: &str, reason| {
+            let path = inner.shown(&self.folder().child(path));
+            Err(InstallError::NotAsUnpacked { path, reason })
+        };
+        if let Some(odd) = staged.odd.first() {
+            return differs(odd, "no file or folder with a name that is legal everywhere");
+        }
+        for (path, known) in unpacked {
+            match staged.files.get(path) {
+                Some(stamp) if stamp.size == known.size => {}
+                Some(_) => return differs(path.as_str(), "it has another length"),
+                None => return differs(path.as_str(), "it is not there"),
+            }
+        }
+        match staged.files.keys().find(|path| !unpacked.contains_key(*path)) {
+            Some(path) => differs(path.as_str(), "nobody unpacked it"),
+            None => Ok(()),
+        }
+    }
+
+    /// Brings one of the player's files into the staging folder, by another name of the same file where that can be, and
+    /// as a durable copy elsewhere.
+    fn bring(&self, one: &Carried, dirty: &mut BTreeSet<FsPath>) -> Result<(), InstallError> {
+        let inner = &*self.inner;
+        let (from, to) = (self.local().beneath(&one.from), self.folder().beneath(&one.to));
+        if let Some(folder) = one.to.parent() {
+            self.make_folder(&folder, dirty)?;
+        }
+        atomic::remove_if_there(&*inner.fs, &to).map_err(|e| inner.io("making room at", &to, e))?;
+        dirty.insert(to.parent().unwrap_or_else(FsPath::root));
+        match inner.fs.hard_link(&from, &to) {
+            Ok(()) => {
+                // What the player wrote a moment ago may be in the cache only, and this name is to be kept.
+                let file = inner.fs.open_read(&to).map_err(|e| inner.io("opening", &to, e))?;
+                file.sync().map_err(|e| inner.io("syncing", &to, e))?;
+                Ok(())
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                Err(DiskError::Changed { path: inner.shown(&from) }.into())
+            }
+            Err(e) if matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+                Err(inner.io("carrying over", &from, e).into())
+            }
+            // No hard links here, or not of this file.
+            Err(_) => Ok(copy(inner, &from, &to)?),
+        }
+    }
+
+    fn make_folder(&self, folder: &RelPath, dirty: &mut BTreeSet<FsPath>) -> Result<(), DiskError> {
+        let inner = &*self.inner;
+        let mut above: Vec<RelPath> = std::iter::successors(Some(folder.clone()), RelPath::parent).collect();
+        above.reverse();
+        for folder in above {
+            let at = self.folder().beneath(&folder);
+            match inner.kind(&at)? {
+                Some(Kind::Dir) => continue,
+                // The new version has a file where only an empty folder was.
+                Some(_) => return Ok(()),
+                None => inner.fs.create_dir(&at).map_err(|e| inner.io("making", &at, e))?,
+            }
+            dirty.insert(at.parent().unwrap_or_else(FsPath::root));
+            dirty.insert(at);
+        }
+        Ok(())
+    }
+}
+
+/// The content of a tree: of files that are as they were recorded from the record, of others by reading them.
+pub(super) fn whose(
+    inner: &Inner,
+    top: &FsPath,
+    tree: &Tree,
+    record: Option<&BTreeMap<RelPath, InstalledFile>>,
+    keep_going: &dyn Fn(u64) -> bool,
+) -> Result<BTreeMap<RelPath, Known>, InstallError> {
+    let mut out = BTreeMap::new();
+    for (path, stamp) in &tree.files {
+        let known = match record.and_then(|r| r.get(path)).filter(|file| file.is(stamp)) {
+            Some(file) => file.known(),
+            None => hash(inner, &top.beneath(path), stamp, keep_going)?,
+        };
+        out.insert(path.clone(), known);
+    }
+    Ok(out)
+}
+
+fn hash(
+    inner: &Inner,
+    at: &FsPath,
+    stamp: &FileStamp,
+    keep_going: &dyn Fn(u64) -> bool,
+) -> Result<Known, InstallError> {
+    let changed = || InstallError::Disk(DiskError::Changed { path: inner.shown(at) });
+    let file = inner.fs.open_read(at).map_err(|e| match e.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::InvalidInput => changed(),
+        _ => inner.io("opening", at, e).into(),
+    })?;
+    let (mut hasher, mut buf, mut size) = (blake3::Hasher::new(), vec![0; PIECE], 0u64);
+    loop {
+        let n = read_full_at(&*file, &mut buf, size).map_err(|e| inner.io("reading", at, e))?;
+        if n == 0 {
+            break;
+        }
+        hasher.update(&buf[..n]);
+        size += n as u64;
+        if !keep_going(n as u64) {
+            return Err(InstallError::Cancelled);
+        }
+    }
+    let is_same = FileStamp::of(&file.stat().map_err(|e| inner.io("looking at", at, e))?) == *stamp;
+    if size != stamp.size || !is_same {
+        return Err(changed());
+    }
+    Ok(Known { size, blake3: bonfire_proto::Digest(*hasher.finalize().as_bytes()) })
+}
+
+/// Copies a file with its time of last change, its content durable.
+fn copy(inner: &Inner, from: &FsPath, to: &FsPath) -> Result<(), DiskError> {
+    let source = inner.fs.open_read(from).map_err(|e| inner.io("opening", from, e))?;
+    let target = inner.fs.open_write(to, OpenMode::New).map_err(|e| inner.io("making", to, e))?;
+    let (mut buf, mut at) = (vec![0; PIECE], 0u64);
+    loop {
+        let n = read_full_at(&*source, &mut buf, at).map_err(|e| inner.io("reading", from, e))?;
+        if n == 0 {
+            break;
+        }
+        write_all_at(&*target, &buf[..n], at).map_err(|e| inner.io("writing", to, e))?;
+        at += n as u64;
+    }
+    let meta = source.stat().map_err(|e| inner.io("looking at", from, e))?;
+    target.set_mtime(meta.mtime_ns.div_euclid(1_000_000)).map_err(|e| inner.io("writing", to, e))?;
+    target.sync().map_err(|e| inner.io("syncing", to, e))
+}

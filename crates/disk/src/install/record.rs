@@ -1,0 +1,89 @@
+//! What was installed: a list of files with their content, in the install itself, so that it is renamed with it.
+//!
+//! Lost or damaged, nobody knows which files are the player's, and all of them are taken to be.
+
+use std::collections::BTreeMap;
+
+use bonfire_engine::installs::Known;
+use bonfire_proto::{Digest, RelPath};
+use serde::{Deserialize, Serialize};
+
+use crate::atomic;
+use crate::error::DiskError;
+use crate::fs::FsPath;
+use crate::games::Inner;
+use crate::hash::FileStamp;
+
+/// Its name in the install.
+pub(super) const NAME: &str = ".bonfire.install";
+/// Its next version while it is written.
+pub(super) const TMP: &str = ".bonfire.install.tmp";
+const FORMAT: u32 = 1;
+/// 200,000 files of 1 KiB of path each, and room.
+const LEN_MAX: u64 = 512 << 20;
+
+/// An installed file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstalledFile {
+    /// Bytes.
+    pub size: u64,
+    /// Time of last change when it was installed, in nanoseconds since 1970: as long as it and the size are the same, the
+    /// content is taken to be. `None` when something else lay there from the beginning.
+    pub mtime_ns: Option<i64>,
+    /// BLAKE3 of its content.
+    pub blake3: Digest,
+}
+
+impl InstalledFile {
+    pub(super) fn known(&self) -> Known {
+        Known { size: self.size, blake3: self.blake3 }
+    }
+
+    pub(super) fn is(&self, stamp: &FileStamp) -> bool {
+        self.size == stamp.size && self.mtime_ns == Some(stamp.mtime_ns)
+    }
+}
+
+/// What was installed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstallRecord {
+    format: u32,
+    /// The version as `version.ini` stated it.
+    pub version: String,
+    /// The files.
+    pub files: BTreeMap<RelPath, InstalledFile>,
+}
+
+impl InstallRecord {
+    /// Of these files.
+    #[must_use]
+    pub fn new(version: String, files: BTreeMap<RelPath, InstalledFile>) -> Self {
+        Self { format: FORMAT, version, files }
+    }
+}
+
+/// The record of an install; `None` when there is none that can be understood.
+pub(super) fn read(inner: &Inner, install: &FsPath) -> Result<Option<InstallRecord>, DiskError> {
+    let path = install.child(NAME);
+    let bytes = match atomic::read_small(&*inner.fs, &path, LEN_MAX) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return Ok(None),
+        Err(e) if matches!(e.kind(), std::io::ErrorKind::InvalidData | std::io::ErrorKind::InvalidInput) => {
+            return Ok(None);
+        }
+        Err(e) => return Err(inner.io("reading", &path, e)),
+    };
+    let record: Option<InstallRecord> =
+        serde_json::from_slice(&bytes).ok().filter(|r: &InstallRecord| r.format == FORMAT);
+    if record.is_none() {
+        tracing::warn!(path = %inner.shown(&path).display(), "the record of an install is not understood");
+    }
+    Ok(record)
+}
+
+/// Writes the record, durably.
+pub(super) fn write(inner: &Inner, install: &FsPath, record: &InstallRecord) -> Result<(), DiskError> {
+    let path = install.child(NAME);
+    let bytes = serde_json::to_vec(record).expect("BUG: a record always serialises");
+    atomic::replace(&*inner.fs, &install.child(TMP), &path, &bytes).map_err(|e| inner.io("writing", &path, e))
+}
