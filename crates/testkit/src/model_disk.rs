@@ -7,6 +7,7 @@
 mod content;
 mod explore;
 mod fs;
+pub mod installs;
 mod sabotage;
 pub mod saves;
 mod scenario;
