@@ -25,6 +25,8 @@ pub enum Command {
     Library(LibraryCommand),
     /// Downloads and what undoes them.
     Transfers(TransferCommand),
+    /// Installs.
+    Installs(InstallCommand),
     /// Saves.
     Saves(SavesCommand),
     /// Players and their devices.
@@ -112,6 +114,30 @@ pub enum TransferCommand {
     Verify {
         /// The game.
         game: GameId,
+    },
+}
+
+/// Installs of games that are downloaded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InstallCommand {
+    /// Unpack a game that is downloaded and not installed. Replies with `Reply::Started` at once.
+    Install {
+        /// The game.
+        game: GameId,
+    },
+    /// Put what is downloaded in the place of what is installed. Files of the player stay. Replies with `Reply::Started`.
+    Update {
+        /// The game.
+        game: GameId,
+    },
+    /// Take an install away; what is downloaded stays. Replies with `Reply::Started`.
+    Uninstall {
+        /// The game.
+        game: GameId,
+        /// Also when files of the player go with it.
+        #[serde(default)]
+        force: bool,
     },
 }
 

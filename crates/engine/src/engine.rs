@@ -240,6 +240,7 @@ impl Engine {
             }
             Command::Library(command) => self.catalog_command(id, command, fx),
             Command::Transfers(command) => self.transfer_command(now, id, command, fx),
+            Command::Installs(command) => self.install_command(now, id, command, fx),
             Command::Saves(command) => self.saves_command(id, command, fx),
             Command::Devices(command) => self.devices_command(now, id, command, fx),
             Command::Peer(NodeCommand::AddPeer { addr }) => {

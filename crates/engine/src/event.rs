@@ -198,6 +198,63 @@ pub enum PeerEvent {
         /// Why.
         error: Report,
     },
+    /// A game is installed, or another version of it took the place of the install before.
+    InstallFinished {
+        /// The operation.
+        op: u64,
+        /// The game.
+        game: GameId,
+        /// Version that is installed.
+        version: String,
+        /// Whether it took the place of another.
+        is_update: bool,
+        /// Its files.
+        files: u64,
+        /// Their bytes.
+        bytes: u64,
+        /// Files of the player that are in it as they were.
+        carried_files: u64,
+        /// Files of the player that the new version has another of: where they are now.
+        kept_files: Vec<String>,
+    },
+    /// A game was not installed; what was there before is there as it was.
+    InstallFailed {
+        /// The operation.
+        op: u64,
+        /// The game.
+        game: GameId,
+        /// Whether it was to take the place of an install.
+        is_update: bool,
+        /// Why.
+        error: Report,
+    },
+    /// An install was cancelled; what was there before is there as it was.
+    InstallCancelled {
+        /// The operation.
+        op: u64,
+        /// The game.
+        game: GameId,
+        /// Whether it was to take the place of an install.
+        is_update: bool,
+    },
+    /// An install is gone; what is downloaded is not.
+    GameUninstalled {
+        /// The operation.
+        op: u64,
+        /// The game.
+        game: GameId,
+        /// Files that went.
+        files: u64,
+    },
+    /// An install was not taken away.
+    UninstallFailed {
+        /// The operation.
+        op: u64,
+        /// The game.
+        game: GameId,
+        /// Why.
+        error: Report,
+    },
     /// The catalog is another.
     CatalogChanged {
         /// Number of entries.

@@ -9,6 +9,7 @@ use bonfire_proto::{CloseCode, ContentHash, Digest, GameId, LibraryEpoch, Manife
 
 use crate::command::{AuditFilter, CatalogEntry, Command, ProbeOutcome, Reply};
 use crate::event::PeerEvent;
+use crate::installs::Carried;
 use crate::library::LibraryChange;
 use crate::offers::Target;
 use crate::record::Record;
@@ -241,6 +242,19 @@ pub enum OpInput {
     Finished(OpOutcome),
 }
 
+/// What an install put in place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstallReport {
+    /// The version.
+    pub version: String,
+    /// Its files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Files of the player that are in it, by where they lay and where they are.
+    pub carried: Vec<Carried>,
+}
+
 /// How an operation ended.
 #[derive(Debug)]
 pub enum OpOutcome {
@@ -271,6 +285,15 @@ pub enum OpOutcome {
         /// Bytes fetched anew.
         repaired: u64,
     },
+    /// The game is installed.
+    Installed(InstallReport),
+    /// The install is gone.
+    Uninstalled {
+        /// Files that went.
+        files: u64,
+    },
+    /// Cancelled; what was there before is there as it was.
+    Undone,
     /// It failed.
     Failed {
         /// Why.
@@ -420,6 +443,20 @@ pub enum OpPlan {
         /// Who holds the same content.
         sources: Vec<(PeerId, ConnId)>,
     },
+    /// Unpack and put in place, or in the place of the install before.
+    Install {
+        /// The game.
+        game: GameId,
+        /// The version that `version.ini` states.
+        version: String,
+    },
+    /// Take the install away.
+    Uninstall {
+        /// The game.
+        game: GameId,
+        /// Also when files of the player go with it.
+        force: bool,
+    },
 }
 
 impl OpPlan {
@@ -428,7 +465,8 @@ impl OpPlan {
     pub fn game(&self) -> &GameId {
         match self {
             Self::Download { target, .. } => &target.game,
-            Self::Discard { game } | Self::Remove { game } | Self::Verify { game, .. } => game,
+            Self::Discard { game } | Self::Remove { game } => game,
+            Self::Verify { game, .. } | Self::Install { game, .. } | Self::Uninstall { game, .. } => game,
         }
     }
 }

@@ -4,5 +4,7 @@
 //! when is `transfers`'.
 
 mod carry;
+mod commands;
 
 pub use carry::{Carried, Carry, Keep, Known, Origin, carry, origin};
+pub(crate) use commands::installed;

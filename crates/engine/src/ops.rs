@@ -86,18 +86,20 @@ impl Operation {
             Report::new(ErrorClass::Refused, "too_late", text)
                 .hint(format!("when it is not wanted, take it away with `bonfire remove {game}`"))
         };
-        if self.kind == OperationKind::Remove {
-            return Err(Report::new(
-                ErrorClass::Refused,
-                "not_cancellable",
-                format!("{game} is being removed, which cannot be stopped half way"),
-            ));
+        let unstoppable = match self.kind {
+            OperationKind::Remove => Some("removed"),
+            OperationKind::Uninstall => Some("uninstalled"),
+            _ => None,
+        };
+        if let Some(doing) = unstoppable {
+            let text = format!("{game} is being {doing}, which cannot be stopped half way");
+            return Err(Report::new(ErrorClass::Refused, "not_cancellable", text));
         }
         match &self.outcome {
             Some(OpOutcome::Failed { resumable: true, .. }) if self.kind == OperationKind::Download => {
                 Ok(CancelStep::Sweep)
             }
-            Some(OpOutcome::Swept { .. } | OpOutcome::Failed { .. }) => Ok(CancelStep::Join),
+            Some(OpOutcome::Swept { .. } | OpOutcome::Undone | OpOutcome::Failed { .. }) => Ok(CancelStep::Join),
             Some(_) => Err(too_late(format!("{game} was finished before it could be cancelled"))),
             None if self.committed => {
                 Err(too_late(format!("every byte of {game} is here and it is being put in place")))
@@ -285,6 +287,9 @@ pub fn busy(game: &GameId, op: &Operation) -> Report {
         OperationKind::Download => "being downloaded",
         OperationKind::Remove => "being removed",
         OperationKind::Verify => "being verified",
+        OperationKind::Install => "being installed",
+        OperationKind::Update => "being updated",
+        OperationKind::Uninstall => "being uninstalled",
     };
     Report::new(ErrorClass::Refused, "busy", format!("{game} is {doing}"))
         .hint(format!("wait for it, or stop it with `bonfire cancel {game}`"))

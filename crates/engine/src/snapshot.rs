@@ -149,6 +149,12 @@ pub enum OperationKind {
     Remove,
     /// Reads, compares, repairs.
     Verify,
+    /// Unpacks a game that is not installed.
+    Install,
+    /// Puts what is downloaded in the place of an install.
+    Update,
+    /// Takes an install away.
+    Uninstall,
 }
 
 /// Where an operation stands.
@@ -163,6 +169,8 @@ pub enum Phase {
     Checking,
     /// Fetching chunks.
     Transferring,
+    /// Unpacking what is downloaded.
+    Unpacking,
     /// Making it durable and marking it complete.
     Committing,
     /// Cancelled; sweeping.

@@ -215,7 +215,7 @@ impl Engine {
         Ok(id)
     }
 
-    fn start(&mut self, now: Instant, id: OpId, plan: OpPlan, fx: &mut Vec<Effect>) {
+    pub(crate) fn start(&mut self, now: Instant, id: OpId, plan: OpPlan, fx: &mut Vec<Effect>) {
         let mut game = None;
         if let Some(op) = self.ops.get_mut(id) {
             op.running = true;
@@ -388,10 +388,16 @@ pub(crate) fn outcome_event(id: OpId, ended: Operation) -> Option<PeerEvent> {
         OpOutcome::Verified { checked, bad, repaired } => {
             PeerEvent::VerifyFinished { op, game, checked_bytes: checked, bad_files: bad, repaired_bytes: repaired }
         }
+        OpOutcome::Installed(report) => crate::installs::installed(op, game, ended.kind, report),
+        OpOutcome::Undone => PeerEvent::InstallCancelled { op, game, is_update: ended.kind == OperationKind::Update },
+        OpOutcome::Uninstalled { files } => PeerEvent::GameUninstalled { op, game, files },
         OpOutcome::Failed { error, .. } => match ended.kind {
             OperationKind::Download => PeerEvent::DownloadFailed { op, game, error },
             OperationKind::Remove => PeerEvent::RemoveFailed { op, game, error },
             OperationKind::Verify => PeerEvent::VerifyFailed { op, game, error },
+            OperationKind::Install => PeerEvent::InstallFailed { op, game, is_update: false, error },
+            OperationKind::Update => PeerEvent::InstallFailed { op, game, is_update: true, error },
+            OperationKind::Uninstall => PeerEvent::UninstallFailed { op, game, error },
         },
     })
 }

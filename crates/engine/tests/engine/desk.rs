@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bonfire_engine::command::{CatalogEntry, Command, LibraryCommand, NodeCommand, Reply, TransferCommand};
+use bonfire_engine::command::{
+    CatalogEntry, Command, InstallCommand, LibraryCommand, NodeCommand, Reply, TransferCommand,
+};
 use bonfire_engine::engine::{Engine, Setup};
 use bonfire_engine::input::{
     CommandId, ConnId, ConnInput, DialId, Discovered, Effect, GameFacts, Input, LibraryAnswer, OpId, OpInput,
@@ -493,7 +495,15 @@ impl Desk {
     }
 
     pub fn transfer(&mut self, command: TransferCommand) -> (Result<OpId, Report>, Batch) {
-        let (reply, batch) = self.ask(Command::Transfers(command));
+        self.begin(Command::Transfers(command))
+    }
+
+    pub fn installs(&mut self, command: InstallCommand) -> (Result<OpId, Report>, Batch) {
+        self.begin(Command::Installs(command))
+    }
+
+    fn begin(&mut self, command: Command) -> (Result<OpId, Report>, Batch) {
+        let (reply, batch) = self.ask(command);
         let op = reply.map(|r| match r {
             Reply::Started { op } => OpId(op),
             other => panic!("{other:?}"),

@@ -12,6 +12,7 @@ mod catalog;
 mod desk;
 mod duels;
 mod hashing;
+mod installs;
 mod library;
 mod peers;
 mod random;

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bonfire_engine::PeerEvent;
-use bonfire_engine::command::{Command, LibraryCommand, NodeCommand, Reply, TransferCommand};
+use bonfire_engine::command::{Command, InstallCommand, LibraryCommand, NodeCommand, Reply, TransferCommand};
 use bonfire_engine::input::{
-    CommandId, ConnId, ConnInput, DialId, Discovered, Effect, GameFacts, Hashed, Input, OpId, OpInput, OpOutcome,
-    OpPlan, PreparedEntry, Watched,
+    CommandId, ConnId, ConnInput, DialId, Discovered, Effect, GameFacts, Hashed, Input, InstallReport, OpId, OpInput,
+    OpOutcome, OpPlan, PreparedEntry, Watched,
 };
 use bonfire_engine::snapshot::Phase;
 use bonfire_proto::limits::PROTO_VERSION;
@@ -140,6 +140,8 @@ impl Run {
                         OpPlan::Discard { .. } => "discard",
                         OpPlan::Remove { .. } => "remove",
                         OpPlan::Verify { .. } => "verify",
+                        OpPlan::Install { .. } => "install",
+                        OpPlan::Uninstall { .. } => "uninstall",
                     };
                     self.owed.ops.push((op, kind, false));
                 }
@@ -155,7 +157,7 @@ impl Run {
                     assert!(!self.granted.contains(&op), "{op:?} is cancelled after it was told to commit");
                     self.owed.ops.iter_mut().filter(|(o, ..)| *o == op).for_each(|(_, _, cancelled)| *cancelled = true);
                 }
-                Effect::Emit(PeerEvent::DownloadFinished { op, .. }) => {
+                Effect::Emit(PeerEvent::DownloadFinished { op, .. } | PeerEvent::InstallFinished { op, .. }) => {
                     assert!(!self.promised.contains(&OpId(op)), "{op} was cancelled, and finished all the same");
                     self.ended += 1;
                 }
@@ -165,7 +167,11 @@ impl Run {
                     | PeerEvent::GameRemoved { .. }
                     | PeerEvent::RemoveFailed { .. }
                     | PeerEvent::VerifyFinished { .. }
-                    | PeerEvent::VerifyFailed { .. },
+                    | PeerEvent::VerifyFailed { .. }
+                    | PeerEvent::InstallFailed { .. }
+                    | PeerEvent::InstallCancelled { .. }
+                    | PeerEvent::GameUninstalled { .. }
+                    | PeerEvent::UninstallFailed { .. },
                 ) => self.ended += 1,
                 _ => {}
             }
@@ -198,7 +204,7 @@ impl Run {
             };
             return self.give(Input::Op(op, input));
         }
-        if kind == "download" && !cancelled && !self.granted.contains(&op) && self.dice.chance(70) {
+        if matches!(kind, "download" | "install") && !cancelled && !self.granted.contains(&op) && self.dice.chance(70) {
             return self.give(Input::Op(op, OpInput::Ready));
         }
         self.owed.ops.swap_remove(at);
@@ -208,6 +214,12 @@ impl Run {
             ("discard", _) => swept(),
             ("remove", _) => OpOutcome::Removed,
             ("verify", _) => OpOutcome::Verified { checked: 1, bad: vec![], repaired: 0 },
+            ("uninstall", _) => OpOutcome::Uninstalled { files: 1 },
+            ("install", _) if cancelled => OpOutcome::Undone,
+            ("install", _) if self.granted.contains(&op) => {
+                OpOutcome::Installed(InstallReport { version: "1".to_owned(), files: 1, bytes: 1, carried: Vec::new() })
+            }
+            ("install", _) => failed(false),
             _ if cancelled => swept(),
             _ if self.granted.contains(&op) => downloaded(),
             _ => failed(self.dice.chance(50)),
@@ -320,6 +332,10 @@ impl Run {
                     0 => drop(self.desk.disk.remove(&g)),
                     1 => drop(self.desk.disk.insert(g.clone(), unhashed(n))),
                     2 => drop(self.desk.disk.insert(g.clone(), GameFacts { downloaded: false, ..unhashed(n) })),
+                    3 => {
+                        let installed = GameFacts { installed: true, ..facts(n) };
+                        self.desk.disk.insert(g.clone(), installed);
+                    }
                     _ => drop(self.desk.disk.insert(g.clone(), facts(n))),
                 }
                 let seen = match self.dice.below(5) {
@@ -379,7 +395,7 @@ impl Run {
     fn person(&mut self) {
         let g = self.dice.game();
         let from = if self.dice.chance(20) { Some(self.others[self.dice.below(4)].id) } else { None };
-        let command = match self.dice.below(11) {
+        let command = match self.dice.below(14) {
             0..=2 => Command::Transfers(TransferCommand::Get { game: g, from }),
             3 | 4 => Command::Transfers(TransferCommand::Cancel { game: g }),
             5 => Command::Transfers(TransferCommand::Remove { game: g }),
@@ -387,6 +403,9 @@ impl Run {
             7 => Command::Library(LibraryCommand::CatalogAdd { game: g, name: None, version: None, saves: None }),
             8 => Command::Library(LibraryCommand::CatalogRemove { game: g }),
             9 => Command::Library(LibraryCommand::Rescan { games: vec![g] }),
+            10 => Command::Installs(InstallCommand::Install { game: g }),
+            11 => Command::Installs(InstallCommand::Update { game: g }),
+            12 => Command::Installs(InstallCommand::Uninstall { game: g, force: true }),
             _ => Command::Peer(NodeCommand::Probe),
         };
         let is_cancel = matches!(command, Command::Transfers(TransferCommand::Cancel { .. }));

@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bonfire_proto::{PeerId, PlayerId, SlotName, SnapshotId};
+use bonfire_proto::{GameId, PeerId, PlayerId, SlotName, SnapshotId};
 
 use super::join::Line;
 use super::slot::{Slot, SlotRecord, Standing};
@@ -213,6 +213,11 @@ impl Desk {
 
     fn all_lines(&self) -> Vec<Line> {
         self.sets.iter().flat_map(|(key, set)| set.lines.keys().map(|slot| key.line(slot))).collect()
+    }
+
+    /// Whether the game is known to run here, for any player.
+    pub(crate) fn is_running(&self, game: &GameId) -> bool {
+        self.sets.iter().any(|(key, set)| key.game == *game && set.is_running())
     }
 
     /// Has a line driven, and shown anew.
