@@ -100,7 +100,7 @@ fn make_rar(game: &Path, to: &Path, version: rars::ArchiveVersion, solid: bool) 
 fn child(folder: &Path, name: &str, format: Format, out: &Path) {
     let program = std::env::current_exe().unwrap().with_file_name("../bonfire-unpack");
     let payload = vec![Payload::Archive { format, parts: vec![name.to_owned()], are_volumes: format == Format::Rar }];
-    let job = Job { root: folder.to_owned(), payload, staging: out.to_owned(), limits: Limits::default() };
+    let job = Job { root: folder.to_owned(), payload, staging: out.to_owned(), limits: Limits::default(), only: None };
     Unpacker::new(program, Vec::new()).run(&job, &Cancel::new(), &mut |_| {}).unwrap();
 }
 

@@ -14,7 +14,7 @@ use bonfire_proto::RelPath;
 
 use crate::error::{UnpackError, Why};
 use crate::job::{self, ArchiveFile};
-use crate::place::{Place, Staging};
+use crate::place::{Only, Place, Staging};
 use crate::policy::{Control, Unattended, lock};
 use crate::protocol::{Asked, NAMES_A_LINE, Request, Said, Task, read_line, write_line};
 use crate::sandbox;
@@ -77,9 +77,20 @@ fn run(request: &Request, stdin: BufReader<io::Stdin>) -> Result<Said, UnpackErr
         return Ok(Said::Listed { bytes: expanded.bytes, files: expanded.files });
     };
     let place = Staging::new(staging, FsPath::root()).map_err(|e| failed("starting a thread", &e))?;
-    let place: Arc<dyn Place> = Arc::new(place);
+    let place: Arc<dyn Place> = match request.only.clone() {
+        Some(wanted) => Arc::new(Only::new(place, wanted)),
+        None => Arc::new(place),
+    };
     let control = Arc::new(Telling { last: Mutex::new(None) });
-    job::extract(&archives, &request.limits, place, control).map(Said::Extracted)
+    let mut extracted = job::extract(&archives, &request.limits, place, control)?;
+    let content = std::mem::take(&mut extracted.content).into_iter();
+    let is_asked = |path: &RelPath| request.only.as_ref().is_none_or(|only| only.contains(path));
+    let content = content.filter(|(path, _)| is_asked(path)).map(|(path, known)| (path, known.size, known.blake3));
+    let content: Vec<_> = content.collect();
+    for piece in content.chunks(NAMES_A_LINE) {
+        say(&Said::Content(piece.to_vec())).map_err(unheard)?;
+    }
+    Ok(Said::Extracted(extracted))
 }
 
 /// Opens the parts of an archive, each as a file right in the root and through no link. Reads nothing.

@@ -122,6 +122,27 @@ impl UnpackError {
         }
     }
 
+    /// Stable word for scripts.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match &self.why {
+            Why::Name(_) => "archive_name",
+            Why::Link(_) | Why::Special(_) => "archive_entry",
+            Why::Duplicate | Why::Collision(_) => "archive_names_collide",
+            Why::Limit { .. } => "archive_limit",
+            Why::Encrypted => "archive_encrypted",
+            Why::Unsupported(_) | Why::SplitZip => "archive_unsupported",
+            Why::PartMissing(_) => "archive_part_missing",
+            Why::Checksum | Why::Truncated | Why::Size { .. } | Why::Contradiction(_) | Why::Format(_) => {
+                "archive_damaged"
+            }
+            Why::Io { full: true, .. } => "no_space",
+            Why::Io { .. } => "unpack_io",
+            Why::Cancelled => "cancelled",
+            Why::Child(_) => "unpack_child",
+        }
+    }
+
     /// Whether the same call may succeed later without anyone changing anything.
     #[must_use]
     pub fn is_retryable(&self) -> bool {

@@ -3,9 +3,12 @@
 //! Owns the order and the sum. One tree of names spans all archives, so a later one cannot replace what an earlier one
 //! made.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bonfire_engine::installs::Known;
+use bonfire_proto::RelPath;
 use serde::{Deserialize, Serialize};
 
 use crate::bsdtar;
@@ -60,6 +63,9 @@ pub struct Extracted {
     /// are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub plain: Vec<String>,
+    /// Every file with its content, as it was written. Of a child it comes in pieces of its own.
+    #[serde(skip)]
+    pub content: BTreeMap<RelPath, Known>,
 }
 
 /// What the archives would take, as far as their headers tell. Nothing is written, and every rule that headers can break
@@ -116,18 +122,18 @@ pub fn extract(
     let last = archives.last().map_or("", |file| file.name.as_str());
     place.finish().map_err(|e| UnpackError::new(last, Why::io("making it durable", &e)))?;
     let (bytes, files) = game.totals();
-    Ok(Extracted { bytes, files, plain })
+    Ok(Extracted { bytes, files, plain, content: game.take_files() })
 }
 
 /// Where a list is written to.
 struct Nowhere;
 
 impl Place for Nowhere {
-    fn make_folder(&self, _: &bonfire_proto::RelPath) -> std::io::Result<()> {
+    fn make_folder(&self, _: &RelPath) -> std::io::Result<()> {
         Err(std::io::ErrorKind::Unsupported.into())
     }
 
-    fn create(&self, _: &bonfire_proto::RelPath, _: bool) -> std::io::Result<Box<dyn crate::place::Sink>> {
+    fn create(&self, _: &RelPath, _: bool) -> std::io::Result<Box<dyn crate::place::Sink>> {
         Err(std::io::ErrorKind::Unsupported.into())
     }
 

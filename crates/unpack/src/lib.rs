@@ -3,7 +3,7 @@
 //! Every format writes through one loop (`policy`), which believes nothing that an archive says: names, kinds, doubles,
 //! counts and sizes are bounded on what comes out. Untrusted bytes are meant to be read by a process with the least
 //! rights: `child` is that process, `Unpacker` the side that starts it. Which archives a game has is decided by
-//! `parts::group`. What is installed when, and what becomes of staging afterwards, is decided elsewhere.
+//! `package`. What is installed when, and what becomes of staging afterwards, is decided elsewhere.
 
 pub mod child;
 pub mod error;
@@ -16,6 +16,7 @@ pub mod source;
 mod bsdtar;
 mod job;
 mod names;
+mod package;
 mod policy;
 mod protocol;
 mod read;
@@ -27,8 +28,9 @@ pub use format::Format;
 pub use job::{ArchiveFile, Expanded, Extracted, extract, list};
 pub use limits::Limits;
 
+pub use package::{Package, package};
 pub use parts::{Payload, PayloadFile, group};
-pub use place::{Place, Sink, Staging};
+pub use place::{Only, Place, Sink, Staging};
 pub use policy::{Control, Unattended};
 pub use protocol::Granted;
 pub use runner::{Cancel, Job, Progress, Unpacker, find_bsdtar};

@@ -147,6 +147,51 @@ impl Drop for Staging {
     }
 }
 
+/// Takes some files of a tree, and drops what is written of the others.
+#[derive(Debug)]
+pub struct Only {
+    place: Staging,
+    wanted: BTreeSet<RelPath>,
+    /// The folders above what is wanted.
+    folders: BTreeSet<RelPath>,
+}
+
+impl Only {
+    /// Those of the files that are wanted.
+    #[must_use]
+    pub fn new(place: Staging, wanted: BTreeSet<RelPath>) -> Self {
+        let above = |path: &RelPath| std::iter::successors(path.parent(), RelPath::parent).collect::<Vec<_>>();
+        let folders = wanted.iter().flat_map(above).collect();
+        Self { place, wanted, folders }
+    }
+}
+
+impl Place for Only {
+    fn make_folder(&self, path: &RelPath) -> io::Result<()> {
+        if self.folders.contains(path) { self.place.make_folder(path) } else { Ok(()) }
+    }
+
+    fn create(&self, path: &RelPath, executable: bool) -> io::Result<Box<dyn Sink>> {
+        if self.wanted.contains(path) { self.place.create(path, executable) } else { Ok(Box::new(Dropped)) }
+    }
+
+    fn finish(&self) -> io::Result<()> {
+        self.place.finish()
+    }
+}
+
+struct Dropped;
+
+impl Sink for Dropped {
+    fn write(&mut self, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Removes everything beneath a folder, links as links.
 ///
 /// # Errors

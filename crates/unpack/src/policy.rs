@@ -4,13 +4,14 @@
 //! were promised, progress and cancelling. A reader says what it found (`Archive::admit`), then hands over bytes
 //! (`EntryWriter`). Opens no archive and knows no format.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bonfire_proto::RelPath;
+use bonfire_engine::installs::Known;
+use bonfire_proto::{Digest, RelPath};
 
 use crate::error::{UnpackError, Why};
 use crate::limits::{Limits, STEP};
@@ -87,7 +88,10 @@ pub(crate) struct Game {
     place: Arc<dyn Place>,
     control: Arc<dyn Control>,
     tree: Mutex<Tree>,
+    /// Folders that were made.
     made: Mutex<BTreeSet<RelPath>>,
+    /// Files that are complete.
+    came: Mutex<BTreeMap<RelPath, Known>>,
     entries: AtomicU64,
     bytes: AtomicU64,
     files: AtomicU64,
@@ -101,6 +105,7 @@ impl Game {
             control,
             tree: Mutex::default(),
             made: Mutex::default(),
+            came: Mutex::default(),
             entries: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             files: AtomicU64::new(0),
@@ -110,6 +115,11 @@ impl Game {
     /// Bytes and files that came out.
     pub(crate) fn totals(&self) -> (u64, u64) {
         (self.bytes.load(Ordering::Relaxed), self.files.load(Ordering::Relaxed))
+    }
+
+    /// Every file that is complete, with its content. They are taken.
+    pub(crate) fn take_files(&self) -> BTreeMap<RelPath, Known> {
+        std::mem::take(&mut *lock(&self.came))
     }
 
     fn told(&self) {
@@ -262,7 +272,7 @@ impl Archive {
             .place
             .create(&slot.path, slot.executable)
             .map_err(|e| self.entry_error(slot.path.as_str(), Why::io("making the file", &e)))?;
-        Ok(EntryWriter { archive: self.clone(), sink, slot, written: 0 })
+        Ok(EntryWriter { archive: self.clone(), sink, slot, written: 0, hasher: blake3::Hasher::new() })
     }
 
     /// Counts bytes that come out of a decoder and are written nowhere.
@@ -285,6 +295,7 @@ pub(crate) struct EntryWriter {
     sink: Box<dyn Sink>,
     slot: FileSlot,
     written: u64,
+    hasher: blake3::Hasher,
 }
 
 impl EntryWriter {
@@ -313,6 +324,7 @@ impl EntryWriter {
         if archive.game.bytes.fetch_add(len, Ordering::Relaxed).saturating_add(len) > limits.total_bytes {
             return Err(Why::limit("bytes of all files", limits.total_bytes));
         }
+        self.hasher.update(piece);
         self.sink.write(piece).map_err(|e| Why::io("writing", &e))?;
         archive.game.told();
         Ok(())
@@ -323,13 +335,15 @@ impl EntryWriter {
     /// # Errors
     /// Less than the header said; the disk's.
     pub(crate) fn finish(self) -> Result<(), UnpackError> {
-        let Self { archive, sink, slot, written } = self;
+        let Self { archive, sink, slot, written, hasher } = self;
         let path = slot.path.as_str();
         if let Some(said) = slot.size.filter(|said| *said != written) {
             return Err(archive.entry_error(path, Why::Size { said, came: written }));
         }
         sink.finish().map_err(|e| archive.entry_error(path, Why::io("writing", &e)))?;
+        let known = Known { size: written, blake3: Digest(*hasher.finalize().as_bytes()) };
         archive.0.game.files.fetch_add(1, Ordering::Relaxed);
+        lock(&archive.0.game.came).insert(slot.path, known);
         archive.0.game.told();
         Ok(())
     }

@@ -3,9 +3,11 @@
 //! Owns the words and the length of a line. Both sides take the other's lines for untrusted: a child may have been taken
 //! over by what it read.
 
+use std::collections::BTreeSet;
 use std::io::{self, BufRead, Read as _};
 use std::path::PathBuf;
 
+use bonfire_proto::{Digest, RelPath};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +30,9 @@ pub(crate) struct Request {
     /// In order.
     pub(crate) archives: Vec<Asked>,
     pub(crate) limits: Limits,
+    /// Only these files are written. Everything else is read and checked all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) only: Option<BTreeSet<RelPath>>,
 }
 
 /// What to do.
@@ -65,7 +70,9 @@ pub(crate) enum Said {
     },
     /// A piece of a list.
     Names(Vec<(String, Option<u64>)>),
-    /// Last, one of these three. The names came before.
+    /// A piece of what came out: path, bytes, BLAKE3.
+    Content(Vec<(RelPath, u64, Digest)>),
+    /// Last, one of these three. The names and the content came before.
     Listed {
         bytes: Option<u64>,
         files: u64,

@@ -3,6 +3,7 @@
 //! Blocks the thread that calls it; no runtime. A child that crashes, is killed or speaks nonsense is an error that names
 //! the archive it was at, never a success. Owns the second try of a RAR file by an installed `bsdtar`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -10,6 +11,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use bonfire_engine::installs::Known;
+use bonfire_proto::RelPath;
 use bonfire_proto::text::clean_to;
 
 use crate::error::{UnpackError, Why};
@@ -23,6 +26,8 @@ use crate::protocol::{Asked, Granted, Request, Said, Task, read_line, write_line
 
 /// How long a child may take to end once it has said its last word.
 const ENDS_WITHIN: Duration = Duration::from_secs(10);
+/// Most bytes of paths in a request, half of a line: control characters, which take more, are in no path.
+const ONLY_MAX: usize = 2 << 20;
 /// Most bytes of a crash's message that are kept.
 const STDERR_MAX: u64 = 4 << 10;
 
@@ -37,6 +42,9 @@ pub struct Job {
     pub staging: PathBuf,
     /// What may come out.
     pub limits: Limits,
+    /// Only these files are written, and told of as having come; everything where there are too many to say. Not used by
+    /// `list`.
+    pub only: Option<BTreeSet<RelPath>>,
 }
 
 /// How far a child is.
@@ -230,6 +238,7 @@ fn hear(
 ) -> io::Result<Option<Result<Outcome, UnpackError>>> {
     let bad = || io::Error::from(io::ErrorKind::InvalidData);
     let (mut names, mut is_restricted) = (Vec::new(), false);
+    let mut content = BTreeMap::new();
     let outcome = loop {
         let Some(said) = read_line::<Said>(from)? else { return Ok(None) };
         match said {
@@ -248,8 +257,14 @@ fn hear(
                     return Err(bad());
                 }
             }
+            Said::Content(more) => {
+                content.extend(more.into_iter().map(|(path, size, blake3)| (path, Known { size, blake3 })));
+                if content.len() as u64 > names_max {
+                    return Err(bad());
+                }
+            }
             Said::Listed { bytes, files } => break Ok(Outcome::Listed(Expanded { bytes, files, names })),
-            Said::Extracted(extracted) => break Ok(Outcome::Extracted(extracted)),
+            Said::Extracted(extracted) => break Ok(Outcome::Extracted(Extracted { content, ..extracted })),
         }
     };
     Ok(Some(outcome))
@@ -301,7 +316,9 @@ fn request(job: &Job, task: Task) -> Request {
             Some(Asked { format: *format, parts: parts.clone(), are_volumes: *are_volumes, other_reader: None })
         }
     });
-    Request { task, root: job.root.clone(), archives: archives.collect(), limits: job.limits.clone() }
+    let is_sayable = |only: &&BTreeSet<RelPath>| only.iter().map(|p| p.as_str().len() + 8).sum::<usize>() <= ONLY_MAX;
+    let only = job.only.as_ref().filter(is_sayable).cloned();
+    Request { task, root: job.root.clone(), archives: archives.collect(), limits: job.limits.clone(), only }
 }
 
 fn empty(staging: &Path) -> io::Result<()> {

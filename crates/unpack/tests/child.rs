@@ -44,6 +44,7 @@ impl Room {
             payload,
             staging: self.staging.path().to_owned(),
             limits: Limits::default(),
+            only: None,
         }
     }
 
@@ -84,6 +85,28 @@ fn every_format_comes_out_of_the_child_as_it_does_without_one() {
         let extracted = run.unwrap_or_else(|e| panic!("{form:?}: {e}"));
         assert_eq!((extracted.bytes, extracted.files, restricted), (3023, 5, 1), "{form:?}");
         assert_eq!(room.came(), tree_of(&game()), "{form:?}");
+    }
+}
+
+#[test]
+fn what_came_is_told_with_its_content_and_of_what_is_asked_for_alone_when_that_is_named() {
+    for form in FORMS {
+        let room = Room::new(&build(form, &game()));
+        let extracted = unpacker().run(&room.job(), &Cancel::new(), &mut |_| {}).unwrap();
+        assert_eq!(extracted.content.len(), 5, "{form:?}");
+        for (path, known) in &extracted.content {
+            let bytes = std::fs::read(room.staging.path().join(path.as_str())).unwrap();
+            let is = (bytes.len() as u64, *blake3::hash(&bytes).as_bytes());
+            assert_eq!((known.size, known.blake3.0), is, "{path}");
+        }
+        let one = extracted.content.keys().find(|path| path.as_str().contains('/')).unwrap().clone();
+        let again = Room::new(&build(form, &game()));
+        let job = Job { only: Some([one.clone()].into()), ..again.job() };
+        let part = unpacker().run(&job, &Cancel::new(), &mut |_| {}).unwrap();
+        assert_eq!(part.content.into_iter().collect::<Vec<_>>(), [(one.clone(), extracted.content[&one])]);
+        let files: Vec<String> =
+            again.came().into_iter().filter(|(_, node)| node.is_some()).map(|(path, _)| path).collect();
+        assert_eq!(files, [one.as_str()], "{form:?}");
     }
 }
 
