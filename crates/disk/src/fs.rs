@@ -217,6 +217,14 @@ pub trait FsFile: Send + Sync + fmt::Debug {
     fn set_executable(&self) -> io::Result<()> {
         Ok(())
     }
+
+    /// Whether somebody may run the file; false where files have no such mark, as is the default.
+    ///
+    /// # Errors
+    /// Whatever the disk reports.
+    fn is_executable(&self) -> io::Result<bool> {
+        Ok(false)
+    }
 }
 
 /// A time of last change as the systems take it.
@@ -272,6 +280,16 @@ pub trait Fs: Send + Sync + fmt::Debug {
     /// # Errors
     /// `Unsupported` where there is no such thing; `AlreadyExists`; whatever the disk reports.
     fn hard_link(&self, from: &FsPath, to: &FsPath) -> io::Result<()> {
+        let _ = (from, to);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Makes a new file that shares the bytes of another until one of them is written to: no write to one is ever seen in
+    /// the other. Nothing is made on an error.
+    ///
+    /// # Errors
+    /// `Unsupported` where the file system cannot, as is the default; `AlreadyExists`; `NotFound`; whatever the disk reports.
+    fn clone_file(&self, from: &FsPath, to: &FsPath) -> io::Result<()> {
         let _ = (from, to);
         Err(io::ErrorKind::Unsupported.into())
     }

@@ -4,7 +4,7 @@ use bonfire_proto::chunk::{ChunkHasher, merge_chunk_hashes};
 use bonfire_proto::{Digest, GameId, RelPath, chunk_count, chunk_span};
 use serde::{Deserialize, Serialize};
 
-use crate::error::HashError;
+use crate::error::{DiskError, HashError};
 use crate::fs::{FsPath, Kind, Meta};
 use crate::games::GamesFolder;
 
@@ -36,6 +36,19 @@ pub struct HashedFile {
 const PIECE: usize = 1 << 20;
 
 impl GamesFolder {
+    /// The first bytes of a file of a game, `len` of them or as many as it has.
+    ///
+    /// # Errors
+    /// `NotFound` and the like as the disk says them.
+    pub fn head(&self, game: &GameId, path: &RelPath, len: usize) -> Result<Vec<u8>, DiskError> {
+        let inner = &*self.inner;
+        let at = FsPath::game(game).beneath(path);
+        let mut head = vec![0; len];
+        let read = inner.fs.open_read(&at).and_then(|file| crate::fs::read_full_at(&*file, &mut head, 0));
+        head.truncate(read.map_err(|e| inner.io("reading", &at, e))?);
+        Ok(head)
+    }
+
     /// Hashes a file, asking `keep_going` with the number of bytes read since it was last asked, every MiB or so.
     ///
     /// # Errors

@@ -7,6 +7,8 @@
 mod begin;
 mod carry;
 mod error;
+mod mend;
+mod place;
 mod record;
 mod recover;
 mod swap;
@@ -25,7 +27,10 @@ use crate::error::DiskError;
 use crate::fs::{Fs, FsPath};
 use crate::games::{Held, Inner};
 
+pub use carry::Ready;
 pub use error::InstallError;
+pub use mend::{CheckedInstall, Mended};
+pub use place::{Placing, is_program};
 pub use record::{InstallRecord, InstalledFile};
 pub use recover::InstallRecovery;
 pub(crate) use recover::recover;
@@ -93,22 +98,36 @@ impl Staging {
         unpacked: &BTreeMap<RelPath, Known>,
         keep_going: &dyn Fn(u64) -> bool,
     ) -> Result<Installed, InstallError> {
-        match self.prepare(version, unpacked, keep_going).and_then(|ready| self.swap(&ready).map(|()| ready)) {
-            Ok(ready) => {
+        match self.prepare(version, unpacked, keep_going) {
+            Ok(ready) => self.put(ready),
+            Err(error) => Err(self.given_up(error)),
+        }
+    }
+
+    /// Puts what is prepared in place.
+    ///
+    /// # Errors
+    /// `Changed` when the install before changes meanwhile; the disk's. The install before is then in its place, or a start
+    /// brings it back.
+    pub fn put(self, ready: Ready) -> Result<Installed, InstallError> {
+        match self.swap(&ready) {
+            Ok(()) => {
                 let left = self.clean_up().err();
                 if let Some(error) = &left {
                     tracing::warn!(game = %self.game, %error, "something of an install before is left");
                 }
-                let bytes = unpacked.values().map(|k| k.size).sum();
-                Ok(Installed { files: unpacked.len() as u64, bytes, carried: ready.carried, left })
+                let Ready { files, bytes, carried, .. } = ready;
+                Ok(Installed { files, bytes, carried, left })
             }
-            Err(error) => {
-                if let Err(left) = self.undo() {
-                    tracing::warn!(game = %self.game, error = %left, "an install that failed is not undone yet");
-                }
-                Err(error)
-            }
+            Err(error) => Err(self.given_up(error)),
         }
+    }
+
+    fn given_up(&self, error: InstallError) -> InstallError {
+        if let Err(left) = self.undo() {
+            tracing::warn!(game = %self.game, error = %left, "an install that failed is not undone yet");
+        }
+        error
     }
 
     /// Undoes it: what was unpacked goes, and the install before, if any, stays.

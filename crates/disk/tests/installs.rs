@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use bonfire_disk::install::{InstallError, InstallRecovery, Installed, Staging};
+use bonfire_disk::install::{InstallError, InstallRecovery, Installed, Placing, Staging};
 use bonfire_disk::{DiskError, GamesFolder, Recovered};
-use bonfire_engine::installs::{Keep, Known};
+use bonfire_engine::installs::{Fault, Keep, Known};
 use bonfire_proto::{Digest, GameId, RelPath};
 use tempfile::TempDir;
 
@@ -352,4 +352,98 @@ fn recovery_does_to_every_root_what_the_table_says() {
         }
     }
     assert_eq!(seen_rows, 450);
+}
+
+fn placing(folder: &GamesFolder) -> Vec<Placing> {
+    let walked = folder.walk(&game()).unwrap();
+    let files = walked.files.iter().filter(|f| f.path.as_str() != "version.ini");
+    files.map(|f| Placing { path: f.path.clone(), stamp: f.stamp(), blake3: None }).collect()
+}
+
+#[test]
+fn plain_files_are_placed_so_that_no_edit_of_one_reaches_the_other() {
+    let (dir, folder) = downloaded();
+    put(&dir, "doom/data/level", "a level");
+    put(&dir, "doom/run", "#!/bin/sh\n");
+    let staging = folder.begin_install(&game()).unwrap();
+    let placed = staging.place(&placing(&folder), &|_| true).unwrap();
+    staging.commit("1", &placed, &|_| true).unwrap();
+    assert_eq!(local(&dir), of(&[("data/level", "a level"), ("doom.eti", "an archive"), ("run", "#!/bin/sh\n")]));
+    use std::io::Write as _;
+    let level = dir.path().join("doom/local/data/level");
+    fs::OpenOptions::new().append(true).open(&level).unwrap().write_all(b" of mine").unwrap();
+    assert_eq!(fs::read_to_string(dir.path().join("doom/data/level")).unwrap(), "a level");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let runs = |name: &str| {
+            fs::metadata(dir.path().join("doom/local").join(name)).unwrap().permissions().mode() & 0o100 != 0
+        };
+        assert!(runs("run") && !runs("data/level"), "a script can be started as it lies there");
+    }
+}
+
+#[test]
+fn a_plain_file_that_changes_before_it_is_placed_is_not_placed() {
+    let (dir, folder) = downloaded();
+    let files = placing(&folder);
+    put(&dir, "doom/doom.eti", "another archive");
+    let staging = folder.begin_install(&game()).unwrap();
+    let changed = staging.place(&files, &|_| true).unwrap_err();
+    assert!(matches!(changed, InstallError::Disk(DiskError::Changed { .. })), "{changed}");
+    staging.abort().unwrap();
+    assert_eq!(root(&dir), ["doom.eti", "version.ini"]);
+}
+
+#[test]
+fn what_is_missing_or_damaged_is_put_back_and_what_was_changed_only_when_it_is_asked_for() {
+    let (dir, folder) = downloaded();
+    let files: Files<'_> = &[("doom.exe", "one"), ("doom.cfg", "default"), ("maps/e1m1", "map"), ("maps/e1m2", "MAP")];
+    install(&folder, files).unwrap();
+    let exe = dir.path().join("doom/local/doom.exe");
+    let time = fs::metadata(&exe).unwrap().modified().unwrap();
+    put(&dir, "doom/local/doom.exe", "ONE");
+    fs::File::options().write(true).open(&exe).unwrap().set_modified(time).unwrap();
+    put(&dir, "doom/local/doom.cfg", "mine!");
+    put(&dir, "doom/local/1.sav", "a save of years");
+    fs::remove_dir_all(dir.path().join("doom/local/maps")).unwrap();
+    let checked = folder.check_install(&game(), &|_| true).unwrap().unwrap();
+    let faults: Vec<(&str, Fault)> = checked.faults.iter().map(|(path, fault)| (path.as_str(), *fault)).collect();
+    let (missing, damaged, changed) = (Fault::Missing, Fault::Damaged, Fault::Changed);
+    assert_eq!(faults, [("doom.cfg", changed), ("doom.exe", damaged), ("maps/e1m1", missing), ("maps/e1m2", missing)]);
+    let wanted: BTreeMap<_, _> = checked.faults.into_iter().filter(|(_, fault)| *fault != Fault::Changed).collect();
+    let staging = folder.begin_mend(&game()).unwrap();
+    let unpacked = unpack(&staging, &[("doom.exe", "one"), ("maps/e1m1", "map"), ("maps/e1m2", "MAP")]);
+    let mended = staging.mend(&unpacked, &wanted).unwrap();
+    assert_eq!((mended.files, mended.kept.len()), (3, 0));
+    let left = folder.check_install(&game(), &|_| true).unwrap().unwrap().faults;
+    assert_eq!(left.keys().map(RelPath::as_str).collect::<Vec<_>>(), ["doom.cfg"]);
+    let staging = folder.begin_mend(&game()).unwrap();
+    let unpacked = unpack(&staging, &[("doom.cfg", "default")]);
+    let mended = staging.mend(&unpacked, &left).unwrap();
+    assert_eq!(mended.kept.iter().map(RelPath::as_str).collect::<Vec<_>>(), ["doom.cfg.kept"]);
+    let mut whole = of(files);
+    whole.extend(of(&[("doom.cfg.kept", "mine!"), ("1.sav", "a save of years")]));
+    assert_eq!(local(&dir), whole);
+    assert_eq!(root(&dir), ["doom.eti", "local", "version.ini"]);
+    assert_eq!(folder.check_install(&game(), &|_| true).unwrap().unwrap().faults.len(), 0);
+}
+
+#[test]
+fn nothing_is_put_back_from_another_version_or_over_what_is_no_file() {
+    let (dir, folder) = downloaded();
+    install(&folder, &[("doom.exe", "one"), ("doom.cfg", "default")]).unwrap();
+    fs::remove_file(dir.path().join("doom/local/doom.exe")).unwrap();
+    let faults = folder.check_install(&game(), &|_| true).unwrap().unwrap().faults;
+    let staging = folder.begin_mend(&game()).unwrap();
+    let unpacked = unpack(&staging, &[("doom.exe", "two")]);
+    let wrong = staging.mend(&unpacked, &faults).unwrap_err();
+    assert_eq!(wrong.code(), "not_as_unpacked");
+    fs::create_dir(dir.path().join("doom/local/doom.exe")).unwrap();
+    let staging = folder.begin_mend(&game()).unwrap();
+    let unpacked = unpack(&staging, &[("doom.exe", "one")]);
+    let wrong = staging.mend(&unpacked, &faults).unwrap_err();
+    assert!(matches!(wrong, InstallError::Disk(DiskError::InTheWay { .. })), "{wrong}");
+    assert_eq!(root(&dir), ["doom.eti", "local", "version.ini"]);
+    assert_eq!(local(&dir), of(&[("doom.cfg", "default")]));
 }

@@ -5,6 +5,10 @@
 
 mod carry;
 mod commands;
+mod mend;
+mod start;
 
 pub use carry::{Carried, Carry, Keep, Known, Origin, carry, origin};
 pub(crate) use commands::installed;
+pub use mend::{Fault, fault, set_aside};
+pub use start::{PLATFORMS, StartCommand, legal};

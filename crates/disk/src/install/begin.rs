@@ -1,5 +1,6 @@
 //! The beginning of an install or update, and undoing one that was not put in place.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bonfire_engine::recovery::Intent;
@@ -9,7 +10,8 @@ use bonfire_proto::GameId;
 use super::{InstallError, Staging, recover, tree};
 use crate::error::DiskError;
 use crate::fs::{FsPath, Kind};
-use crate::games::{GamesFolder, Held};
+use crate::games::{GamesFolder, Held, Inner};
+use crate::intent::IntentLog;
 use crate::walk::{Sentinel, sentinel};
 use crate::{intent, journal};
 
@@ -21,6 +23,15 @@ impl GamesFolder {
     /// `NotDownloaded`; `InTheWay` for anything in the place of a folder of ours; `UnknownFormat` for what is not understood; `Busy` while another
     /// transaction is recorded or runs; the disk's. Nothing was changed then but for that recovery.
     pub fn begin_install(&self, game: &GameId) -> Result<Staging, InstallError> {
+        let (inner, held, log, is_update) = self.clear_way(game)?;
+        let is_unsound = AtomicBool::new(false);
+        let staging = Staging { inner, _held: held, game: game.clone(), is_update, is_unsound };
+        staging.begin(log, if is_update { Intent::Updating } else { Intent::Installing })?;
+        Ok(staging)
+    }
+
+    /// Holds a game of which nothing is in the way of an install, and says whether one is there.
+    pub(super) fn clear_way(&self, game: &GameId) -> Result<(Arc<Inner>, Held, IntentLog, bool), InstallError> {
         let inner = &self.inner;
         let held = Held::take(inner, game)?;
         let root = FsPath::game(game);
@@ -52,32 +63,27 @@ impl GamesFolder {
                 return Err(in_the_way(name));
             }
         }
-        let is_update = seen.local == LocalState::Folder;
-        let staging = Staging {
-            inner: inner.clone(),
-            _held: held,
-            game: game.clone(),
-            is_update,
-            is_unsound: AtomicBool::new(false),
-        };
-        let begun = (|| {
-            intent::set_install(inner, game, log, if is_update { Intent::Updating } else { Intent::Installing })?;
-            tree::make_marked(inner, &staging.folder())?;
-            inner.sync_dir(&root)
-        })();
-        match begun {
-            Ok(()) => Ok(staging),
-            Err(error) => {
-                if let Err(left) = staging.undo() {
-                    tracing::warn!(%game, error = %left, "an install that did not begin is not undone yet");
-                }
-                Err(error.into())
-            }
-        }
+        Ok((inner.clone(), held, log, seen.local == LocalState::Folder))
     }
 }
 
 impl Staging {
+    /// Records the transaction and makes its folder.
+    pub(super) fn begin(&self, log: IntentLog, intent: Intent) -> Result<(), InstallError> {
+        let (inner, game) = (&self.inner, &self.game);
+        let begun = (|| {
+            intent::set_install(inner, game, log, intent)?;
+            tree::make_marked(inner, &self.folder())?;
+            inner.sync_dir(&FsPath::game(game))
+        })();
+        begun.map_err(|error| {
+            if let Err(left) = self.undo() {
+                tracing::warn!(%game, error = %left, "an install that did not begin is not undone yet");
+            }
+            error.into()
+        })
+    }
+
     /// Back to what was before it, as a start would do it.
     pub(super) fn undo(&self) -> Result<(), DiskError> {
         if self.is_unsound.load(Ordering::Relaxed) {

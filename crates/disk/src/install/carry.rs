@@ -11,25 +11,32 @@ use super::tree::{self, Tree};
 use super::{InstallError, Staging};
 use crate::atomic;
 use crate::error::DiskError;
-use crate::fs::{FsPath, Kind, OpenMode, read_full_at, write_all_at};
+use crate::fs::{FsPath, OpenMode, read_full_at, write_all_at};
 use crate::games::Inner;
 use crate::hash::FileStamp;
 use crate::sweep::sync_dirs;
 
 /// Bytes read at once.
-const PIECE: usize = 1 << 20;
+pub(super) const PIECE: usize = 1 << 20;
 
 /// A staging folder that can take its place.
 #[derive(Debug)]
-pub(super) struct Ready {
+pub struct Ready {
     /// What the install before was when the player's files were carried from it.
     pub(super) before: Option<Tree>,
     pub(super) carried: Vec<Carried>,
+    pub(super) files: u64,
+    pub(super) bytes: u64,
 }
 
 impl Staging {
-    /// Brings the player's files and the record into the staging folder, all of it durable.
-    pub(super) fn prepare(
+    /// Brings the player's files and the record into the staging folder, all of it durable. `unpacked` is what it has to
+    /// hold: every file durable by now, and in folders that are. `keep_going` is asked with the bytes read since it was last
+    /// asked. What it returns `put` takes; whoever gives up instead aborts.
+    ///
+    /// # Errors
+    /// `NotAsUnpacked`; `CannotCarry`; `Changed`; `Cancelled`; the disk's.
+    pub fn prepare(
         &self,
         version: &str,
         unpacked: &BTreeMap<RelPath, Known>,
@@ -68,7 +75,8 @@ impl Staging {
         let files = unpacked.iter().map(installed).collect();
         sync_dirs(inner, &dirty)?;
         record::write(inner, &self.folder(), &InstallRecord::new(version.to_owned(), files))?;
-        Ok(Ready { before, carried })
+        let bytes = unpacked.values().map(|k| k.size).sum();
+        Ok(Ready { before, carried, files: unpacked.len() as u64, bytes })
     }
 
     pub(super) fn local(&self) -> FsPath {
@@ -107,41 +115,32 @@ impl Staging {
             self.make_folder(&folder, dirty)?;
         }
         atomic::remove_if_there(&*inner.fs, &to).map_err(|e| inner.io("making room at", &to, e))?;
-        dirty.insert(to.parent().unwrap_or_else(FsPath::root));
-        match inner.fs.hard_link(&from, &to) {
-            Ok(()) => {
-                // What the player wrote a moment ago may be in the cache only, and this name is to be kept.
-                let file = inner.fs.open_read(&to).map_err(|e| inner.io("opening", &to, e))?;
-                file.sync().map_err(|e| inner.io("syncing", &to, e))?;
-                Ok(())
-            }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                Err(DiskError::Changed { path: inner.shown(&from) }.into())
-            }
-            Err(e) if matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
-                Err(inner.io("carrying over", &from, e).into())
-            }
-            // No hard links here, or not of this file.
-            Err(_) => Ok(copy(inner, &from, &to)?),
-        }
+        self.bring_within(&from, &to, dirty)
     }
 
-    fn make_folder(&self, folder: &RelPath, dirty: &mut BTreeSet<FsPath>) -> Result<(), DiskError> {
+    /// The same of two places in the games folder, of which the second is free.
+    pub(super) fn bring_within(
+        &self,
+        from: &FsPath,
+        to: &FsPath,
+        dirty: &mut BTreeSet<FsPath>,
+    ) -> Result<(), InstallError> {
         let inner = &*self.inner;
-        let mut above: Vec<RelPath> = std::iter::successors(Some(folder.clone()), RelPath::parent).collect();
-        above.reverse();
-        for folder in above {
-            let at = self.folder().beneath(&folder);
-            match inner.kind(&at)? {
-                Some(Kind::Dir) => continue,
-                // The new version has a file where only an empty folder was.
-                Some(_) => return Ok(()),
-                None => inner.fs.create_dir(&at).map_err(|e| inner.io("making", &at, e))?,
+        dirty.insert(to.parent().unwrap_or_else(FsPath::root));
+        match inner.fs.hard_link(from, to) {
+            Ok(()) => {
+                // What the player wrote a moment ago may be in the cache only, and this name is to be kept.
+                let file = inner.fs.open_read(to).map_err(|e| inner.io("opening", to, e))?;
+                file.sync().map_err(|e| inner.io("syncing", to, e))?;
+                Ok(())
             }
-            dirty.insert(at.parent().unwrap_or_else(FsPath::root));
-            dirty.insert(at);
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Err(DiskError::Changed { path: inner.shown(from) }.into()),
+            Err(e) if matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+                Err(inner.io("carrying over", from, e).into())
+            }
+            // No hard links here, or not of this file.
+            Err(_) => Ok(copy(inner, from, to)?),
         }
-        Ok(())
     }
 }
 
@@ -164,7 +163,7 @@ pub(super) fn whose(
     Ok(out)
 }
 
-fn hash(
+pub(super) fn hash(
     inner: &Inner,
     at: &FsPath,
     stamp: &FileStamp,
@@ -209,5 +208,8 @@ fn copy(inner: &Inner, from: &FsPath, to: &FsPath) -> Result<(), DiskError> {
     }
     let meta = source.stat().map_err(|e| inner.io("looking at", from, e))?;
     target.set_mtime(meta.mtime_ns.div_euclid(1_000_000)).map_err(|e| inner.io("writing", to, e))?;
+    if source.is_executable().map_err(|e| inner.io("looking at", from, e))? {
+        target.set_executable().map_err(|e| inner.io("writing", to, e))?;
+    }
     target.sync().map_err(|e| inner.io("syncing", to, e))
 }

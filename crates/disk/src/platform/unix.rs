@@ -228,6 +228,28 @@ impl Fs for RealFs {
         Ok(fs::linkat(self.parent(from)?, from.name(), self.parent(to)?, to.name(), AtFlags::empty())?)
     }
 
+    #[cfg(target_os = "linux")]
+    fn clone_file(&self, from: &FsPath, to: &FsPath) -> io::Result<()> {
+        use rustix::io::Errno;
+        let source = self.open_beneath(from, FILE | OFlags::RDONLY, Mode::empty()).map_err(not_regular)?;
+        if kind_of(FileType::from_raw_mode(fs::fstat(&source)?.st_mode)) != Kind::File {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        let new = FILE | OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+        let target = self.open_beneath(to, new, Mode::from_raw_mode(0o666))?;
+        let cloned = fs::ioctl_ficlone(&target, &source);
+        if cloned.is_err() {
+            self.remove_file(to)?;
+        }
+        cloned.map_err(|e| match e {
+            // No such thing on this file system, across two of them, or between these two files.
+            Errno::OPNOTSUPP | Errno::NOTTY | Errno::NOSYS | Errno::XDEV | Errno::INVAL | Errno::PERM => {
+                io::ErrorKind::Unsupported.into()
+            }
+            e => e.into(),
+        })
+    }
+
     fn remove_file(&self, path: &FsPath) -> io::Result<()> {
         Ok(fs::unlinkat(self.parent(path)?, path.name(), AtFlags::empty())?)
     }
@@ -336,5 +358,9 @@ impl FsFile for RealFile {
         // Where the bits to read stand, which is what the umask of the user left.
         let runs = Mode::from_raw_mode((mode.as_raw_mode() & 0o444) >> 2);
         Ok(fs::fchmod(&self.0, mode | runs)?)
+    }
+
+    fn is_executable(&self) -> io::Result<bool> {
+        Ok(fs::fstat(&self.0)?.st_mode & 0o111 != 0)
     }
 }

@@ -123,13 +123,13 @@ pub fn carry(
 }
 
 /// Names that are in use, as the least able file system tells them apart.
-struct Taken {
+pub(super) struct Taken {
     files: BTreeSet<String>,
     folders: BTreeSet<String>,
 }
 
 impl Taken {
-    fn of<'a>(paths: impl Iterator<Item = &'a RelPath>) -> Self {
+    pub(super) fn of<'a>(paths: impl Iterator<Item = &'a RelPath>) -> Self {
         let mut taken = Self { files: BTreeSet::new(), folders: BTreeSet::new() };
         paths.for_each(|path| taken.add(path));
         taken
@@ -155,7 +155,7 @@ impl Taken {
     }
 
     /// A free name like this one: in its folder, or where that is in the way, beside what is.
-    fn beside(&mut self, path: &RelPath) -> RelPath {
+    pub(super) fn beside(&mut self, path: &RelPath) -> RelPath {
         let names: Vec<&str> = path.parts().collect();
         let mut stem: Vec<String> = Vec::new();
         for (depth, name) in names.iter().enumerate() {

@@ -34,11 +34,14 @@ pub enum Work {
     UpdateAdopted,
     /// It is taken away, with files of the player.
     Uninstall,
+    /// What is missing in it, and what the player changed, is put back.
+    Mend,
 }
 
 impl Work {
     /// All of it.
-    pub const ALL: [Self; 5] = [Self::Install, Self::Update, Self::UpdateFresh, Self::UpdateAdopted, Self::Uninstall];
+    pub const ALL: [Self; 6] =
+        [Self::Install, Self::Update, Self::UpdateFresh, Self::UpdateAdopted, Self::Uninstall, Self::Mend];
 }
 
 /// What the transaction must not do.
@@ -75,6 +78,9 @@ impl Slip {
 
 /// What the player wrote last.
 const FRESH: &str = "saves/1.sav";
+
+/// What the install has lost that is mended.
+const MISSING: &str = "maps/e1m1";
 
 type Files = BTreeMap<&'static str, &'static str>;
 
@@ -140,6 +146,12 @@ fn stage(work: Work) -> Disk {
             disk.plant(&format!("doom/local/{name}"), Content::of(text.as_bytes()));
         }
     }
+    if work == Work::Mend {
+        let fs = ModelFs::over(disk, false);
+        fs.remove_file(&FsPath::root().child("doom/local").child(MISSING)).expect("BUG: the stage loses a file");
+        disk = fs.disk();
+        disk.sync_all();
+    }
     if work == Work::UpdateFresh {
         let fs = ModelFs::over(disk, false);
         let at = FsPath::root().child("doom/local").child(FRESH);
@@ -187,6 +199,9 @@ fn play(work: Work, fs: &ModelFs, seen: Arc<dyn Fs>) -> Result<(), String> {
         fs.ack(Ack::Removed);
         return gone.left.map_or(Ok(()), |e| Err(e.to_string()));
     }
+    if work == Work::Mend {
+        return mend(fs, &folder);
+    }
     let staging = folder.begin_install(&game()).map_err(|e| e.to_string())?;
     let unpacked = match unpack(&staging, &new()) {
         Ok(unpacked) => unpacked,
@@ -198,6 +213,27 @@ fn play(work: Work, fs: &ModelFs, seen: Arc<dyn Fs>) -> Result<(), String> {
     let done = staging.commit("2", &unpacked, &|_| true).map_err(|e| e.to_string())?;
     fs.ack(Ack::Committed);
     done.left.map_or(Ok(()), |e| Err(e.to_string()))
+}
+
+/// Puts back whatever is not as it was installed.
+fn mend(fs: &ModelFs, folder: &GamesFolder) -> Result<(), String> {
+    let checked = folder.check_install(&game(), &|_| true).map_err(|e| e.to_string())?;
+    let faults = checked.map(|c| c.faults).unwrap_or_default();
+    if faults.is_empty() {
+        return Ok(());
+    }
+    let staging = folder.begin_mend(&game()).map_err(|e| e.to_string())?;
+    let wanted = old().into_iter().filter(|(name, _)| faults.keys().any(|path| path.as_str() == *name)).collect();
+    let unpacked = match unpack(&staging, &wanted) {
+        Ok(unpacked) => unpacked,
+        Err(e) => {
+            staging.abort().map_err(|e| e.to_string())?;
+            return Err(e.to_string());
+        }
+    };
+    staging.mend(&unpacked, &faults).map_err(|e| e.to_string())?;
+    fs.ack(Ack::Committed);
+    Ok(())
 }
 
 /// Explores one piece of work, with a slip or without: every moment, every way a crash can leave it, a start on each,
@@ -307,6 +343,9 @@ fn start_on(
     let is_done = match work {
         Work::Uninstall => after.is_none(),
         Work::Install => after == Some(shown(&new())),
+        Work::Mend => after.as_ref().is_some_and(|after| {
+            shown(&old()).iter().all(|(n, t)| after.get(n) == Some(t)) && after.values().any(|t| t == "mine")
+        }),
         // Done twice, what was kept is the player's and is there still.
         Work::Update | Work::UpdateFresh | Work::UpdateAdopted => after.as_ref().is_some_and(|after| {
             let players = |files: &BTreeMap<String, String>| files.values().filter(|t| is_players(t)).count();
@@ -348,12 +387,33 @@ fn shown(files: &Files) -> BTreeMap<String, String> {
     files.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
 }
 
+/// What mending comes to: what was installed, and both of what the player made.
+fn mended() -> Files {
+    let mut files = old();
+    files.extend([("doom.cfg.kept", "mine"), ("saves/1.sav", "a save of years")]);
+    files
+}
+
+/// Whether each file is as it was or as it is to be, and no file of the player is gone.
+fn is_half_mended(found: &BTreeMap<String, String>) -> bool {
+    let has = |name: &str, text: &str| found.get(name).is_some_and(|t| t == text);
+    let is_settings = has("doom.cfg", "mine") || (has("doom.cfg", "default") && has("doom.cfg.kept", "mine"));
+    let may_be = |(name, text): (&String, &String)| {
+        mended().get(&name[..]) == Some(&&text[..]) || (name == "doom.cfg" && text == "mine")
+    };
+    has("doom.exe", old()["doom.exe"])
+        && has("saves/1.sav", "a save of years")
+        && is_settings
+        && found.iter().all(may_be)
+}
+
 fn judge(work: Work, disk: &Image, acks: &[Ack]) -> Result<(), String> {
     let is_done = acks.contains(&Ack::Committed) || acks.contains(&Ack::Removed);
     let (before, after) = match work {
         Work::Install => (None, Some(shown(&new()))),
         Work::Update | Work::UpdateFresh | Work::UpdateAdopted => (Some(shown(&played())), Some(shown(&updated(work)))),
         Work::Uninstall => (Some(shown(&played())), None),
+        Work::Mend => (None, Some(shown(&mended()))),
     };
     let found = tree(disk);
     // What the player wrote a moment ago is theirs to lose until it was carried.
@@ -364,6 +424,7 @@ fn judge(work: Work, disk: &Image, acks: &[Ack]) -> Result<(), String> {
             };
             others(found) == others(before)
         }
+        (Work::Mend, Some(found), _) => is_half_mended(found),
         _ => found == before,
     };
     if found != after && (is_done || !is_before) {
