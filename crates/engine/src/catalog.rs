@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use bonfire_proto::GameId;
+use bonfire_proto::text::clean_to;
 
 use crate::catalog_file::{CatalogEdit, FileTurn};
 use crate::command::{CATALOG_SAVES_MAX, CatalogEntry, LibraryCommand, Reply};
@@ -10,6 +11,7 @@ use crate::engine::Engine;
 use crate::event::PeerEvent;
 use crate::games::HashEnd;
 use crate::input::{CommandId, Effect, Hashed, PreparedEntry};
+use crate::installs::PLATFORMS;
 use crate::places::rule_path::RulePath;
 use crate::report::{ErrorClass, Report};
 use crate::time::Instant;
@@ -17,7 +19,7 @@ use crate::time::Instant;
 impl Engine {
     pub(crate) fn catalog_command(&mut self, id: CommandId, command: LibraryCommand, fx: &mut Vec<Effect>) {
         match command {
-            LibraryCommand::CatalogAdd { game, name, version, saves } => {
+            LibraryCommand::CatalogAdd { game, name, version, saves, start } => {
                 if let Err(error) = self.not_busy(&game) {
                     fx.push(Effect::Reply(id, Err(error)));
                     return;
@@ -31,10 +33,18 @@ impl Engine {
                     fx.push(Effect::Reply(id, Err(Report::new(ErrorClass::Refused, "bad_saves", text))));
                     return;
                 }
-                let known = || self.games.catalog.entries().get(&game).map(|e| e.saves.clone()).unwrap_or_default();
-                let saves = saves.unwrap_or_else(known);
+                if let Some((platform, _)) = start.iter().find(|(p, s)| !PLATFORMS.contains(&&p[..]) || !s.is_legal()) {
+                    let text = format!("that is no start command for {}", clean_to(platform, 32));
+                    let hint = format!("a program beneath the install, or a name; for {}", PLATFORMS.join(", "));
+                    fx.push(Effect::Reply(id, Err(Report::new(ErrorClass::Refused, "bad_start", text).hint(hint))));
+                    return;
+                }
+                let known = self.games.catalog.entries().get(&game);
+                let saves = saves.unwrap_or_else(|| known.map(|e| e.saves.clone()).unwrap_or_default());
+                let mut starts = known.map(|e| e.start.clone()).unwrap_or_default();
+                starts.extend(start);
                 let name = name.unwrap_or_else(|| game.to_string());
-                self.adding.insert(id, CatalogEntry { name, id: game.clone(), saves });
+                self.adding.insert(id, CatalogEntry { name, id: game.clone(), saves, start: starts });
                 fx.push(Effect::PrepareEntry { command: id, game, version });
             }
             LibraryCommand::CatalogRemove { game } => {

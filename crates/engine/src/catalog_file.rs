@@ -11,6 +11,7 @@ use bonfire_proto::{GameId, text};
 
 use crate::command::{CATALOG_SAVES_MAX, CatalogEntry, Reply};
 use crate::input::CommandId;
+use crate::installs::legal;
 use crate::places::rule_path::RulePath;
 use crate::report::{ErrorClass, Report};
 
@@ -221,7 +222,7 @@ fn clean_entry(entry: CatalogEntry) -> CatalogEntry {
     let mut saves = entry.saves;
     saves.retain(|path| RulePath::parse(path).is_ok());
     saves.truncate(CATALOG_SAVES_MAX);
-    CatalogEntry { id: entry.id, name, saves }
+    CatalogEntry { id: entry.id, name, saves, start: legal(entry.start) }
 }
 
 /// A catalog beyond the bound could be saved and never be read again.

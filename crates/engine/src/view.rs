@@ -134,6 +134,7 @@ impl Engine {
             installed: facts.is_some_and(|f| f.installed),
             in_catalog: self.games.in_catalog(id),
             saves: self.games.catalog.entries().get(id).map(|e| e.saves.clone()).unwrap_or_default(),
+            start: self.games.catalog.entries().get(id).map(|e| e.start.clone()).unwrap_or_default(),
             availability: self.availability(id),
             manifest_hash: facts.map(|f| f.manifest_hash),
             content_hash: facts.and_then(|f| f.content_hash),

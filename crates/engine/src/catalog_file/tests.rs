@@ -5,7 +5,7 @@ fn game(id: &str) -> GameId {
 }
 
 fn entry(id: &str) -> CatalogEntry {
-    CatalogEntry { id: game(id), name: id.to_uppercase(), saves: Vec::new() }
+    CatalogEntry { id: game(id), name: id.to_uppercase(), saves: Vec::new(), start: std::collections::BTreeMap::new() }
 }
 
 fn put(command: Option<u64>, ids: &[&str]) -> CatalogEdit {

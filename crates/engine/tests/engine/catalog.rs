@@ -13,7 +13,13 @@ fn remove(id: &str) -> LibraryCommand {
 }
 
 fn add(id: &str) -> LibraryCommand {
-    LibraryCommand::CatalogAdd { game: game(id), name: None, version: None, saves: None }
+    LibraryCommand::CatalogAdd {
+        game: game(id),
+        name: None,
+        version: None,
+        saves: None,
+        start: std::collections::BTreeMap::new(),
+    }
 }
 
 fn prepared() -> PreparedEntry {

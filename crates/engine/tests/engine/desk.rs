@@ -78,7 +78,7 @@ pub fn unhashed(n: u8) -> GameFacts {
 }
 
 pub fn entry(id: &str) -> CatalogEntry {
-    CatalogEntry { id: game(id), name: id.to_uppercase(), saves: Vec::new() }
+    CatalogEntry { id: game(id), name: id.to_uppercase(), saves: Vec::new(), start: BTreeMap::new() }
 }
 
 /// A line of another peer's library.
