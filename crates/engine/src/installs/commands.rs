@@ -1,12 +1,14 @@
 //! What a person asks for about installs, and what they are told at the end.
 
+use std::collections::BTreeSet;
+
 use bonfire_proto::GameId;
 
 use super::Carried;
 use crate::command::{InstallCommand, Reply};
 use crate::engine::Engine;
 use crate::event::PeerEvent;
-use crate::input::{CommandId, Effect, InstallReport, OpId, OpPlan};
+use crate::input::{CommandId, Effect, InstallReport, OpId, OpInput, OpOutcome, OpPlan};
 use crate::report::{ErrorClass, Report};
 use crate::snapshot::{OperationKind, Phase};
 use crate::time::Instant;
@@ -72,8 +74,34 @@ impl Engine {
         }
         self.not_running(game)?;
         let id = self.ops.begin(OperationKind::Uninstall, game, Phase::Committing)?;
-        self.start(now, id, OpPlan::Uninstall { game: game.clone(), force }, fx);
+        // Saves may lie in the install. Without force no file of the player goes.
+        if force && self.make_safe(game, id) {
+            if let Some(op) = self.ops.get_mut(id) {
+                op.enter(Phase::Checking);
+            }
+            self.ops_changed(fx);
+            self.refresh(now, BTreeSet::from([game.clone()]), false, fx);
+        } else {
+            self.start(now, id, OpPlan::Uninstall { game: game.clone(), force }, fx);
+        }
         Ok(id)
+    }
+
+    /// Takes installs away whose saves are in history now.
+    pub(crate) fn go_on_uninstalling(&mut self, now: Instant, fx: &mut Vec<Effect>) {
+        for (id, failed) in self.take_safe() {
+            let Some(op) = self.ops.get_mut(id) else { continue };
+            let game = op.game.clone();
+            match failed {
+                Some(error) => {
+                    self.op(now, id, OpInput::Finished(OpOutcome::Failed { error, resumable: false }), fx);
+                }
+                None => {
+                    op.enter(Phase::Committing);
+                    self.start(now, id, OpPlan::Uninstall { game, force: true }, fx);
+                }
+            }
+        }
     }
 
     /// Whether nothing is known of the game running here. What nobody saw yet the worker looks for.

@@ -351,6 +351,10 @@ impl Engine {
             }
             match self.outcome(line, &wait) {
                 Some(outcome) => {
+                    if let Wait::Safe(op) = wait {
+                        self.desk.is_safe(op, line, outcome);
+                        continue;
+                    }
                     let reply = outcome.and_then(|()| self.save_reply(line));
                     fx.push(Effect::Reply(command, reply));
                 }

@@ -90,6 +90,7 @@ impl Engine {
             self.due_set(now, &key, fx);
         }
         self.drive_saves(fx);
+        self.go_on_uninstalling(now, fx);
         self.show_saves();
     }
 

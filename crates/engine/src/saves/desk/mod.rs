@@ -12,6 +12,7 @@ mod due;
 mod hear;
 mod pictures;
 mod resolving;
+mod safety;
 mod switch;
 mod turns;
 mod verification;
@@ -131,6 +132,8 @@ pub struct Desk {
     reconcile_at: Option<Instant>,
     /// Verifications under way, by the command that asked.
     verifying: BTreeMap<CommandId, Verifying>,
+    /// Operations that wait for saves to be in history.
+    safety: Vec<safety::Safety>,
 }
 
 impl Desk {
@@ -147,6 +150,7 @@ impl Desk {
             player_views: BTreeMap::new(),
             reconcile_at: None,
             verifying: BTreeMap::new(),
+            safety: Vec::new(),
         };
         for KnownSet { set, place, slot } in std::mem::take(&mut stored.sets) {
             desk.sets.insert(set, Set { place: Some(place), active: Some(slot), ..Set::default() });

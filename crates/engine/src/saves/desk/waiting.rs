@@ -10,7 +10,7 @@ use super::SetKey;
 use super::commands::refused;
 use crate::command::ResolveWith;
 use crate::engine::Engine;
-use crate::input::CommandId;
+use crate::input::{CommandId, OpId};
 use crate::replication::model::Choice;
 use crate::report::Report;
 use crate::saves::join::Line;
@@ -28,6 +28,8 @@ pub(super) enum Wait {
     Decided(ResolveWith),
     /// That what is on the disk is in history, and the newest; it may be put over these heads.
     Pushed(Option<BTreeSet<SnapshotId>>),
+    /// That what is on the disk is in history, whatever stands beside it: an operation takes it away then.
+    Safe(OpId),
 }
 
 impl Engine {
@@ -53,7 +55,13 @@ impl Engine {
             return Some(Err(unfulfilled(entry.slot.standing())));
         }
         match wait {
-            Wait::Rest | Wait::Disk | Wait::Decided(_) => Some(Ok(())),
+            Wait::Safe(_) if entry.slot.standing() == Standing::Held => {
+                Some(Err(refused("held", "it is missing or much smaller than it was; answer that first")))
+            }
+            Wait::Safe(_) if cannot_be_read => {
+                Some(Err(refused("unreadable", "it cannot be read, or is being written to")))
+            }
+            Wait::Rest | Wait::Disk | Wait::Decided(_) | Wait::Safe(_) => Some(Ok(())),
             Wait::Pushed(overwrite) => self.pushed(line, overwrite.as_ref()),
         }
     }
