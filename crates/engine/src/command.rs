@@ -7,11 +7,13 @@
 pub mod devices;
 pub mod saves;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use bonfire_proto::{GameId, PeerId, PlayerId, SnapshotId};
 use serde::{Deserialize, Serialize};
 
+use crate::installs::StartCommand;
 use crate::saves::compare::Comparison;
 use crate::saves_view::{AuditEntry, PictureView, SlotView, VersionView};
 pub use devices::{DevicesCommand, RegisteredAs};
@@ -59,6 +61,9 @@ pub enum LibraryCommand {
         /// Where it keeps its saves, as `CatalogEntry::saves`; as the entry had it when absent.
         #[serde(default)]
         saves: Option<Vec<String>>,
+        /// How it is started, as `CatalogEntry::start`; platforms that are not named stay as the entry had them.
+        #[serde(default)]
+        start: BTreeMap<String, StartCommand>,
     },
     /// Take a game out of the catalog. Its files stay.
     CatalogRemove {
@@ -83,6 +88,9 @@ pub struct CatalogEntry {
     /// legal ones are passed over.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub saves: Vec<String>,
+    /// How it is started once it is installed, by platform (`PLATFORMS`). Others than legal ones are passed over.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub start: BTreeMap<String, StartCommand>,
 }
 
 /// Most paths of saves in an entry of the catalog.
@@ -114,6 +122,9 @@ pub enum TransferCommand {
     Verify {
         /// The game.
         game: GameId,
+        /// Also put back what somebody wrote to since it was installed. What is there is kept beside.
+        #[serde(default)]
+        restore: bool,
     },
 }
 

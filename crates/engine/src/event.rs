@@ -37,6 +37,21 @@ impl From<&Line> for SlotOf {
     }
 }
 
+/// An install as it was found, and what was done to it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifiedInstall {
+    /// Whether it says what was installed. If not, nothing can be compared.
+    pub is_recorded: bool,
+    /// Bytes read.
+    pub checked_bytes: u64,
+    /// Files that were put back.
+    pub repaired_files: Vec<String>,
+    /// Files that somebody wrote to since.
+    pub changed_files: Vec<String>,
+    /// Where the changed ones are that were put back.
+    pub kept_files: Vec<String>,
+}
+
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "type")]
@@ -188,6 +203,9 @@ pub enum PeerEvent {
         bad_files: Vec<String>,
         /// Bytes fetched anew.
         repaired_bytes: u64,
+        /// What its install was found to be, where it is installed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        install: Option<VerifiedInstall>,
     },
     /// Reading and comparing failed, or bad chunks could not be had.
     VerifyFailed {

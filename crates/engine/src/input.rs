@@ -8,7 +8,7 @@ use bonfire_proto::message_pair::{PairDevice, PairInvite, PairPart, PairPlayer, 
 use bonfire_proto::{CloseCode, ContentHash, Digest, GameId, LibraryEpoch, ManifestHash, PeerId};
 
 use crate::command::{AuditFilter, CatalogEntry, Command, ProbeOutcome, Reply};
-use crate::event::PeerEvent;
+use crate::event::{PeerEvent, VerifiedInstall};
 use crate::installs::Carried;
 use crate::library::LibraryChange;
 use crate::offers::Target;
@@ -284,6 +284,8 @@ pub enum OpOutcome {
         bad: Vec<String>,
         /// Bytes fetched anew.
         repaired: u64,
+        /// Its install, where it is installed.
+        install: Option<VerifiedInstall>,
     },
     /// The game is installed.
     Installed(InstallReport),
@@ -442,6 +444,8 @@ pub enum OpPlan {
         game: GameId,
         /// Who holds the same content.
         sources: Vec<(PeerId, ConnId)>,
+        /// Also put back installed files that somebody wrote to.
+        restore: bool,
     },
     /// Unpack and put in place, or in the place of the install before.
     Install {

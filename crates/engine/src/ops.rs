@@ -270,6 +270,8 @@ impl Ops {
                 version: op.target.as_ref().map(|t| t.version.clone()).unwrap_or_default(),
                 done_bytes: 0,
                 total_bytes: 0,
+                done_files: 0,
+                total_files: 0,
                 bytes_per_second: 0,
                 eta_ms: None,
                 sources: op.sources.clone(),

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use std::collections::BTreeMap;
+
 use bonfire_proto::{Availability, ContentHash, Digest, GameId, LibraryEpoch, ManifestHash, PeerId};
 use serde::{Deserialize, Serialize};
 
+use crate::installs::StartCommand;
 use crate::report::Report;
 use crate::saves_view::PlayerView;
 use crate::time::{Instant, UnixMillis};
@@ -79,6 +82,9 @@ pub struct GameView {
     /// Where it keeps its saves, as the catalog says: paths with placeholders.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub saves: Vec<String>,
+    /// How it is started, as the catalog says, by platform.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub start: BTreeMap<String, StartCommand>,
     /// As told to others.
     pub availability: Availability,
     /// Hash of the file list, when there are files.
@@ -179,6 +185,11 @@ pub enum Phase {
     Settling,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(value: &u64) -> bool {
+    *value == 0
+}
+
 /// An active operation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OperationView {
@@ -196,6 +207,12 @@ pub struct OperationView {
     pub done_bytes: u64,
     /// Bytes in all; 0 while unknown.
     pub total_bytes: u64,
+    /// Files unpacked so far.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub done_files: u64,
+    /// Files to unpack in all; 0 while unknown.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub total_files: u64,
     /// Bytes per second over the last seconds.
     pub bytes_per_second: u64,
     /// Milliseconds until done at that speed; absent when it cannot be said.

@@ -1,6 +1,6 @@
 //! The part of the engine that owns operations from command to outcome: get, cancel, remove, verify, resume.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bonfire_proto::{Availability, GameId, PeerId};
 
@@ -27,7 +27,7 @@ impl Engine {
             TransferCommand::Get { game, from } => self.get(now, &game, from, fx),
             TransferCommand::Cancel { game } => self.cancel(now, &game, fx),
             TransferCommand::Remove { game } => self.remove(now, &game, fx),
-            TransferCommand::Verify { game } => self.verify(now, &game, fx),
+            TransferCommand::Verify { game, restore } => self.verify(now, &game, restore, fx),
         };
         fx.push(Effect::Reply(id, reply.map(|op| Reply::Started { op: op.0 })));
     }
@@ -75,7 +75,12 @@ impl Engine {
             // catalog that is full refuses the whole of it.
             let edit = CatalogEdit {
                 command: None,
-                put: vec![CatalogEntry { id: game.clone(), name: target.name.clone(), saves: Vec::new() }],
+                put: vec![CatalogEntry {
+                    id: game.clone(),
+                    name: target.name.clone(),
+                    saves: Vec::new(),
+                    start: BTreeMap::new(),
+                }],
                 remove: None,
                 reply: Reply::Done,
             };
@@ -189,7 +194,7 @@ impl Engine {
         Ok(id)
     }
 
-    fn verify(&mut self, now: Instant, game: &GameId, fx: &mut Vec<Effect>) -> Result<OpId, Report> {
+    fn verify(&mut self, now: Instant, game: &GameId, restore: bool, fx: &mut Vec<Effect>) -> Result<OpId, Report> {
         self.not_busy(game)?;
         let Some(facts) = self.games.facts(game).filter(|f| f.downloaded) else {
             return Err(Report::new(
@@ -211,7 +216,7 @@ impl Engine {
         if let Some(op) = self.ops.get_mut(id) {
             op.target = Some(target);
         }
-        self.start(now, id, OpPlan::Verify { game: game.clone(), sources }, fx);
+        self.start(now, id, OpPlan::Verify { game: game.clone(), sources, restore }, fx);
         Ok(id)
     }
 
@@ -385,9 +390,14 @@ pub(crate) fn outcome_event(id: OpId, ended: Operation) -> Option<PeerEvent> {
             PeerEvent::DownloadCancelled { op, game, removed_files: removed, kept_files: kept }
         }
         OpOutcome::Removed => PeerEvent::GameRemoved { op, game },
-        OpOutcome::Verified { checked, bad, repaired } => {
-            PeerEvent::VerifyFinished { op, game, checked_bytes: checked, bad_files: bad, repaired_bytes: repaired }
-        }
+        OpOutcome::Verified { checked, bad, repaired, install } => PeerEvent::VerifyFinished {
+            op,
+            game,
+            checked_bytes: checked,
+            bad_files: bad,
+            repaired_bytes: repaired,
+            install,
+        },
         OpOutcome::Installed(report) => crate::installs::installed(op, game, ended.kind, report),
         OpOutcome::Undone => PeerEvent::InstallCancelled { op, game, is_update: ended.kind == OperationKind::Update },
         OpOutcome::Uninstalled { files } => PeerEvent::GameUninstalled { op, game, files },

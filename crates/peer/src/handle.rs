@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bonfire_engine::command::{Command, Reply};
 use bonfire_engine::{ErrorClass, EventRecord, Report, Snapshot};
+use bonfire_unpack::Unpacker;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 /// What a peer needs to start.
@@ -23,6 +24,8 @@ pub struct PeerConfig {
     pub static_peers: Vec<SocketAddr>,
     /// Whether to announce and browse over mDNS.
     pub mdns: bool,
+    /// What reads archives for installs; without it they are refused.
+    pub unpacker: Option<Unpacker>,
 }
 
 /// A command on its way to the peer's task, with the way back.

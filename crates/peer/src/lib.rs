@@ -11,6 +11,7 @@ mod errors;
 mod handle;
 mod hash;
 mod index;
+mod installs;
 mod library;
 mod machine;
 mod pairing;
@@ -29,6 +30,7 @@ mod world;
 
 pub use blocking::Blocking;
 pub use bonfire_net::fetch;
+pub use bonfire_unpack::Unpacker;
 pub use handle::{PeerConfig, PeerHandle};
 pub use machine::Machine;
 pub use saves::LiveSaves;

@@ -108,6 +108,11 @@ impl LiveSaves for Machine {
             pids: self.alive(pids),
         })
     }
+
+    fn is_used(&self, folder: &Path) -> Result<bool, Report> {
+        let folders = vec![folder.to_owned()];
+        playing::is_running(&Hints { under: folders.clone(), open_in: folders, ..Hints::default() })
+    }
 }
 
 /// What this machine says of itself to its players' other devices.

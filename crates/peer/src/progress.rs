@@ -14,6 +14,8 @@ const WINDOW: Duration = Duration::from_secs(4);
 pub(crate) struct Progress {
     done: AtomicU64,
     total: AtomicU64,
+    done_files: AtomicU64,
+    total_files: AtomicU64,
 }
 
 impl Progress {
@@ -27,6 +29,19 @@ impl Progress {
 
     pub(crate) fn add(&self, bytes: u64) {
         self.done.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_done_files(&self, files: u64) {
+        self.done_files.store(files, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_total_files(&self, files: u64) {
+        self.total_files.store(files, Ordering::Relaxed);
+    }
+
+    /// Files done and in all.
+    pub(crate) fn files(&self) -> (u64, u64) {
+        (self.done_files.load(Ordering::Relaxed), self.total_files.load(Ordering::Relaxed))
     }
 
     pub(crate) fn read(&self) -> (u64, u64) {

@@ -100,6 +100,7 @@ impl Running {
             let speed = run.speed.sample(now, done);
             view.done_bytes = done;
             view.total_bytes = total;
+            (view.done_files, view.total_files) = run.progress.files();
             view.bytes_per_second = speed;
             view.eta_ms = total.saturating_sub(done).saturating_mul(1000).checked_div(speed);
         }

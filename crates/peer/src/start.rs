@@ -28,6 +28,7 @@ use crate::errors;
 use crate::handle::{PeerConfig, PeerHandle};
 use crate::hash::Hasher;
 use crate::index::Index;
+use crate::installs::Installer;
 use crate::library::{self, About};
 use crate::machine::{self, Machine};
 use crate::players_file::PlayersFile;
@@ -231,6 +232,8 @@ pub async fn start_on(config: PeerConfig, platform: Platform) -> Result<PeerHand
         Server::new(world.clone(), index.clone(), endpoint.clone(), view, members, of_players, events_tx.clone());
     let hasher = Hasher::new(world.clone(), index.clone());
     let watcher = if watch { watch_folder(&world, index.clone(), &events_tx) } else { None };
+    let installer =
+        Installer { world: world.clone(), index: index.clone(), live: live.clone(), unpacker: config.unpacker.clone() };
     let watching = if watch { Watching::start(live, events_tx.clone()) } else { Watching::default() };
     tokio::spawn(hear_discovery(discovered, events_tx.clone()));
     let handle = PeerHandle {
@@ -254,6 +257,7 @@ pub async fn start_on(config: PeerConfig, platform: Platform) -> Result<PeerHand
         roster,
         saves,
         pictures,
+        installer,
         watching,
         players: Arc::new(Mutex::new(players)),
         snapshot: snapshot_tx,

@@ -28,6 +28,7 @@ use crate::download;
 use crate::handle::PeerCommand;
 use crate::hash::Hasher;
 use crate::index::Index;
+use crate::installs::Installer;
 use crate::library;
 use crate::pairing::Pairings;
 use crate::players_file::PlayersFile;
@@ -76,6 +77,7 @@ pub(crate) struct Task {
     pub(crate) roster: watch::Sender<Arc<Roster>>,
     pub(crate) saves: Saves,
     pub(crate) pictures: Pictures,
+    pub(crate) installer: Installer,
     pub(crate) watching: Watching,
     /// Behind a lock, since it is written where blocking is allowed.
     pub(crate) players: Arc<Mutex<PlayersFile>>,
@@ -365,7 +367,9 @@ impl Task {
         let game = plan.game().clone();
         let sources = match &plan {
             OpPlan::Download { sources, .. } | OpPlan::Verify { sources, .. } => resolve(&self.conns, sources),
-            OpPlan::Discard { .. } | OpPlan::Remove { .. } => Vec::new(),
+            OpPlan::Discard { .. } | OpPlan::Remove { .. } | OpPlan::Install { .. } | OpPlan::Uninstall { .. } => {
+                Vec::new()
+            }
         };
         let (run, steer) = Run::new(op, game, sources);
         let (world, index, events) = (self.world.clone(), self.index.clone(), self.events.clone());
@@ -376,7 +380,15 @@ impl Task {
             }
             OpPlan::Discard { game } => workers.spawn(download::discard(world, op, game, events)),
             OpPlan::Remove { game } => workers.spawn(download::remove(world, index, op, game, events)),
-            OpPlan::Verify { game, .. } => workers.spawn(verify::run(world, index, steer, game, events)),
+            OpPlan::Verify { game, restore, .. } => {
+                workers.spawn(verify::run(self.installer.clone(), steer, game, restore, events))
+            }
+            OpPlan::Install { game, version } => {
+                workers.spawn(self.installer.clone().install(steer, game, version, events))
+            }
+            OpPlan::Uninstall { game, force } => {
+                workers.spawn(self.installer.clone().uninstall(op, game, force, events))
+            }
         };
         self.state.running.began(op, run, worker);
     }

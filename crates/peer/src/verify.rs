@@ -11,9 +11,8 @@ use tokio::sync::mpsc;
 
 use crate::download::{Steer, Stop, Work, finish, unsteered};
 use crate::errors;
-use crate::index::Index;
+use crate::installs::Installer;
 use crate::task::Event;
-use crate::world::World;
 
 struct Checked {
     expected: Manifest,
@@ -22,13 +21,14 @@ struct Checked {
 }
 
 /// Verifies a game and tells the engine how it ended.
-pub(crate) async fn run(world: World, index: Index, steer: Steer, game: GameId, events: mpsc::Sender<Event>) {
+pub(crate) async fn run(installer: Installer, steer: Steer, game: GameId, restore: bool, events: mpsc::Sender<Event>) {
+    let (world, index) = (installer.world.clone(), installer.index.clone());
     let mut work = Work { world, index, steer, events: events.clone(), game, download: None };
     let op = work.steer.op;
     let stop = work.steer.stop.clone();
     let ended = tokio::select! {
         biased;
-        ended = verify(&mut work) => ended,
+        ended = both(&mut work, &installer, restore) => ended,
         () = stop.cancelled() => Err(Stop::Failed(unsteered())),
     };
     let outcome = match ended {
@@ -43,10 +43,19 @@ pub(crate) async fn run(world: World, index: Index, steer: Steer, game: GameId, 
     finish(&events, op, outcome).await;
 }
 
+/// What is downloaded, and then what was installed from it.
+async fn both(work: &mut Work, installer: &Installer, restore: bool) -> Result<OpOutcome, Stop> {
+    let mut outcome = verify(work).await?;
+    if let OpOutcome::Verified { install, .. } = &mut outcome {
+        *install = installer.verify(work, restore).await?;
+    }
+    Ok(outcome)
+}
+
 async fn verify(work: &mut Work) -> Result<OpOutcome, Stop> {
     let checked = check(work).await?;
     if checked.bad.is_empty() {
-        return Ok(OpOutcome::Verified { checked: checked.bytes, bad: checked.bad, repaired: 0 });
+        return Ok(OpOutcome::Verified { checked: checked.bytes, bad: checked.bad, repaired: 0, install: None });
     }
     if work.steer.sources.borrow().is_empty() {
         let error = Report::new(
@@ -64,7 +73,7 @@ async fn verify(work: &mut Work) -> Result<OpOutcome, Stop> {
     }
     work.begin(checked.expected).await?;
     let fetched = work.transfer(None).await?;
-    Ok(OpOutcome::Verified { checked: checked.bytes, bad: checked.bad, repaired: fetched.fetched })
+    Ok(OpOutcome::Verified { checked: checked.bytes, bad: checked.bad, repaired: fetched.fetched, install: None })
 }
 
 /// Reads every file and names those that differ.

@@ -38,6 +38,7 @@ async fn an_announcement_carries_a_neutral_label_and_never_the_name() {
         name: "Annas-MacBook".to_owned(),
         static_peers: Vec::new(),
         mdns: true,
+        unpacker: None,
     };
     std::fs::create_dir_all(&config.games_dir).unwrap();
     std::fs::create_dir_all(&config.data_dir).unwrap();

@@ -81,11 +81,13 @@ fn held_while_bytes_move_and_let_go_after() {
 #[test]
 fn a_game_under_way_is_passed_over() {
     let mut desk = Desk::started(&["a", "b"], &[("a", unhashed(1)), ("b", unhashed(2))]);
-    let (op, _) = desk.transfer(bonfire_engine::command::TransferCommand::Verify { game: game("b") });
+    let (op, _) = desk.transfer(bonfire_engine::command::TransferCommand::Verify { game: game("b"), restore: false });
     let batch = desk.give(Input::Hashed(vec![(game("a"), done(1)), (game("b"), Hashed::Stopped)]));
     assert!(batch.hashes().is_empty());
-    let batch =
-        desk.finish(op.unwrap(), bonfire_engine::input::OpOutcome::Verified { checked: 1, bad: vec![], repaired: 0 });
+    let batch = desk.finish(
+        op.unwrap(),
+        bonfire_engine::input::OpOutcome::Verified { checked: 1, bad: vec![], repaired: 0, install: None },
+    );
     assert!(batch.hashes().is_empty());
     let batch = desk.scan(Some("b"));
     assert_eq!(batch.hashes(), [game("b")]);

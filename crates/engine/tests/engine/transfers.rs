@@ -189,8 +189,8 @@ fn a_fetched_game_that_cannot_be_read_is_not_taken_for_gone() {
 #[test]
 fn a_game_left_in_doubt_is_offered_again_when_it_can_be_read() {
     let mut desk = Desk::started(&["doom"], &[("doom", facts(1))]);
-    let (op, _) = desk.transfer(TransferCommand::Verify { game: game("doom") });
-    desk.finish(op.unwrap(), OpOutcome::Verified { checked: 1, bad: vec![], repaired: 0 });
+    let (op, _) = desk.transfer(TransferCommand::Verify { game: game("doom"), restore: false });
+    desk.finish(op.unwrap(), OpOutcome::Verified { checked: 1, bad: vec![], repaired: 0, install: None });
     desk.scanned(Some("doom"), Err(report("unreadable")));
     assert_eq!(desk.view().games[0].availability, Availability::LocalOnly);
     desk.give(Input::Watched(Watched::Everything));
@@ -465,7 +465,7 @@ fn a_cancel_joins_what_ends_without_the_game_anyway() {
 fn a_repair_that_was_stopped_is_shown_until_somebody_goes_on_with_it_or_sweeps_it() {
     let mut desk = Desk::started(&["doom"], &[("doom", facts(1))]);
     desk.meet(&seat());
-    let (op, _) = desk.transfer(TransferCommand::Verify { game: game("doom") });
+    let (op, _) = desk.transfer(TransferCommand::Verify { game: game("doom"), restore: false });
     assert_eq!(desk.view().games[0].unfinished, None);
     desk.cancel("doom").0.unwrap();
     let half = bonfire_engine::input::GameFacts { downloaded: false, ..unhashed(1) };
@@ -608,21 +608,24 @@ fn verify_compares_with_what_was_downloaded_and_repairs_from_the_same_content() 
         bonfire_engine::input::GameFacts { expected: Some((crate::desk::manifest(1), content(1))), ..unhashed(8) };
     let mut desk = Desk::started(&["doom"], &[("doom", broken)]);
     let conn = desk.meet(&seat());
-    let (op, batch) = desk.transfer(TransferCommand::Verify { game: game("doom") });
+    let (op, batch) = desk.transfer(TransferCommand::Verify { game: game("doom"), restore: false });
     let [(_, OpPlan::Verify { sources, .. })] = batch.started()[..] else { panic!("{batch:?}") };
     assert_eq!(sources, &[(peer(0x40), conn)]);
     let op = op.unwrap();
-    desk.finish(op, OpOutcome::Verified { checked: 100, bad: vec!["a".to_owned()], repaired: 4 });
+    desk.finish(op, OpOutcome::Verified { checked: 100, bad: vec!["a".to_owned()], repaired: 4, install: None });
     let batch = desk.scan(Some("doom"));
     assert!(batch.has_event(|e| matches!(e, PeerEvent::VerifyFinished { repaired_bytes: 4, .. })));
-    assert_eq!(code(desk.transfer(TransferCommand::Verify { game: game("quake") }).0), "not_downloaded");
+    assert_eq!(
+        code(desk.transfer(TransferCommand::Verify { game: game("quake"), restore: false }).0),
+        "not_downloaded"
+    );
 }
 
 #[test]
 fn a_verify_of_a_content_nobody_knows_never_gets_a_source() {
     let mut desk = Desk::started(&["doom"], &[("doom", unhashed(1))]);
     desk.meet(&seat());
-    let (_, batch) = desk.transfer(TransferCommand::Verify { game: game("doom") });
+    let (_, batch) = desk.transfer(TransferCommand::Verify { game: game("doom"), restore: false });
     let [(_, OpPlan::Verify { sources, .. })] = batch.started()[..] else { panic!("{batch:?}") };
     assert!(sources.is_empty());
     // Whoever comes, leaves or says something new meanwhile has the same names and sizes, and who knows what bytes.
@@ -636,7 +639,7 @@ fn a_verify_of_a_content_nobody_knows_never_gets_a_source() {
 #[test]
 fn a_verify_is_cancelled_as_what_it_is() {
     let mut desk = Desk::started(&["doom"], &[("doom", facts(1))]);
-    let (op, _) = desk.transfer(TransferCommand::Verify { game: game("doom") });
+    let (op, _) = desk.transfer(TransferCommand::Verify { game: game("doom"), restore: false });
     assert_eq!(desk.cancel("doom").1.cancels(), [op.clone().unwrap()]);
     desk.finish(op.unwrap(), OpOutcome::Failed { error: report("cancelled"), resumable: false });
     assert!(desk.scan(Some("doom")).has_event(|e| matches!(e, PeerEvent::VerifyFailed { .. })));
@@ -688,11 +691,11 @@ fn a_game_under_way_is_not_served() {
     assert!(desk.engine.serving_view().servable(&game("doom")).is_ok());
     let mut view = bonfire_engine::serving::ServingView::default();
     view.apply(desk.engine.take_serving_changes());
-    let (op, _) = desk.transfer(TransferCommand::Verify { game: game("doom") });
+    let (op, _) = desk.transfer(TransferCommand::Verify { game: game("doom"), restore: false });
     view.apply(desk.engine.take_serving_changes());
     assert_eq!(view, desk.engine.serving_view());
     assert!(desk.engine.serving_view().servable(&game("doom")).is_err());
-    desk.finish(op.unwrap(), OpOutcome::Verified { checked: 1, bad: vec![], repaired: 0 });
+    desk.finish(op.unwrap(), OpOutcome::Verified { checked: 1, bad: vec![], repaired: 0, install: None });
     view.apply(desk.engine.take_serving_changes());
     desk.scan(Some("doom"));
     view.apply(desk.engine.take_serving_changes());

@@ -29,7 +29,7 @@ use crate::task::Event;
 use crate::world::World;
 
 /// Free space that is left alone beyond what a game needs: a full disk stops more than games.
-const SPARE_BYTES: u64 = 64 << 20;
+pub(crate) const SPARE_BYTES: u64 = 64 << 20;
 /// How often a download begins anew by itself when its source changes its files meanwhile. Who changes them without end
 /// is told of instead of fetched from for ever.
 const ATTEMPTS: u32 = 5;
@@ -508,7 +508,7 @@ pub(crate) fn unsteered() -> Report {
     Report::new(ErrorClass::Cancelled, "stopped", "the peer stopped in the middle").retryable()
 }
 
-fn no_space(game: &GameId, needed: u64, free: u64, world: &World) -> Report {
+pub(crate) fn no_space(game: &GameId, needed: u64, free: u64, world: &World) -> Report {
     let mib = |bytes: u64| bytes.div_ceil(1 << 20);
     Report::new(
         ErrorClass::Environment,

@@ -47,4 +47,10 @@ pub trait LiveSaves: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// When that cannot be told, which is never "no".
     fn is_running(&self, place: &Placement, pids: &[u32]) -> Result<bool, Report>;
+
+    /// Whether a program runs out of a folder, works in it, or has something beneath it open to write.
+    ///
+    /// # Errors
+    /// When that cannot be told, which is never "no".
+    fn is_used(&self, folder: &Path) -> Result<bool, Report>;
 }

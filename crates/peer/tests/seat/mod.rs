@@ -44,6 +44,7 @@ pub fn config(dir: &Path, name: &str, peers: Vec<SocketAddr>) -> PeerConfig {
         name: name.to_owned(),
         static_peers: peers,
         mdns: false,
+        unpacker: None,
     }
 }
 
@@ -182,7 +183,13 @@ impl Seat {
     }
 
     pub async fn add(&self, id: &str) {
-        let command = LibraryCommand::CatalogAdd { game: game(id), name: None, version: None, saves: None };
+        let command = LibraryCommand::CatalogAdd {
+            game: game(id),
+            name: None,
+            version: None,
+            saves: None,
+            start: std::collections::BTreeMap::new(),
+        };
         self.handle.send(Command::Library(command)).await.unwrap();
     }
 
@@ -210,7 +217,7 @@ impl Seat {
 
     /// Has a game read again; tells the files that were bad and the bytes that were fetched for them.
     pub async fn verify(&mut self, id: &str) -> (Vec<String>, u64) {
-        self.transfer(TransferCommand::Verify { game: game(id) }).await.unwrap();
+        self.transfer(TransferCommand::Verify { game: game(id), restore: false }).await.unwrap();
         self.until("the verdict", |e| match e {
             PeerEvent::VerifyFinished { bad_files, repaired_bytes, .. } => Some((bad_files.clone(), *repaired_bytes)),
             PeerEvent::VerifyFailed { error, .. } => panic!("{error:?}"),

@@ -41,6 +41,10 @@ impl LiveSaves for NoGames {
     fn is_running(&self, _place: &Placement, _pids: &[u32]) -> Result<bool, Report> {
         Ok(false)
     }
+
+    fn is_used(&self, _folder: &Path) -> Result<bool, Report> {
+        Ok(false)
+    }
 }
 
 /// Randomness that the same seed gives again.

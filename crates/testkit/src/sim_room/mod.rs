@@ -190,6 +190,7 @@ impl SimRoom {
                 Vec::new()
             },
             mdns: false,
+            unpacker: None,
         };
         // Its data folder is where the database lies; games alone are on the disk that loses power.
         let (store, endpoint, data) = match (store, endpoint, bonfire_disk::fs::real(&s.database)) {

@@ -163,7 +163,13 @@ impl Run {
             self.room.start(seat).await;
             for game in self.games.clone() {
                 if self.here(seat, &game).is_some() && self.dice.chance(85) {
-                    let command = LibraryCommand::CatalogAdd { game, name: None, version: None, saves: None };
+                    let command = LibraryCommand::CatalogAdd {
+                        game,
+                        name: None,
+                        version: None,
+                        saves: None,
+                        start: std::collections::BTreeMap::new(),
+                    };
                     self.room.ask(seat, Command::Library(command)).await;
                 }
             }
@@ -346,7 +352,7 @@ impl Run {
             }
             Action::Cancel => self.cancel(seat, game).await,
             Action::Remove => self.transfer(seat, TransferCommand::Remove { game }).await,
-            Action::Verify => self.transfer(seat, TransferCommand::Verify { game }).await,
+            Action::Verify => self.transfer(seat, TransferCommand::Verify { game, restore: false }).await,
             Action::Rescan => self.rescan(seat, Vec::new()).await,
             Action::CatalogRemove => {
                 self.room.ask(seat, Command::Library(LibraryCommand::CatalogRemove { game })).await;
@@ -415,7 +421,13 @@ impl Run {
             // Nobody calls a folder of their own files a game.
             return;
         }
-        let command = LibraryCommand::CatalogAdd { game: game.clone(), name: None, version: None, saves: None };
+        let command = LibraryCommand::CatalogAdd {
+            game: game.clone(),
+            name: None,
+            version: None,
+            saves: None,
+            start: std::collections::BTreeMap::new(),
+        };
         self.room.ask(seat, Command::Library(command)).await;
     }
 
@@ -460,7 +472,7 @@ impl Run {
         }
         self.flipped = true;
         if self.dice.chance(70) {
-            self.transfer(seat, TransferCommand::Verify { game: game.clone() }).await;
+            self.transfer(seat, TransferCommand::Verify { game: game.clone(), restore: false }).await;
         } else {
             self.maybe_rescan(seat, game).await;
         }

@@ -64,6 +64,10 @@ impl LiveSaves for Playing {
             _ => Err(Report::new(ErrorClass::Environment, "processes", "they cannot be looked at")),
         }
     }
+
+    fn is_used(&self, folder: &Path) -> Result<bool, Report> {
+        self.machine.is_used(folder)
+    }
 }
 
 pub(super) struct Rig {

@@ -1,0 +1,59 @@
+//! Errors of installs as reports: what to do about them.
+
+use bonfire_disk::install::InstallError;
+use bonfire_engine::{ErrorClass, Report};
+use bonfire_proto::GameId;
+use bonfire_unpack::{UnpackError, error::Why};
+
+use crate::errors::{self, chain};
+
+/// Files that a message names.
+const NAMED: usize = 10;
+
+pub(super) fn install(error: &InstallError) -> Report {
+    if let InstallError::Disk(error) = error {
+        return errors::disk(error);
+    }
+    let report = Report::new(error.class(), error.code(), chain(error));
+    let report = match error {
+        InstallError::CannotCarry { .. } => {
+            report.hint("take them out of the install, or uninstall it with --force, then install it again")
+        }
+        _ => report,
+    };
+    if error.is_retryable() { report.retryable() } else { report }
+}
+
+pub(super) fn uninstall(game: &GameId, error: &InstallError) -> Report {
+    let InstallError::PlayersFiles { count, files, .. } = error else { return install(error) };
+    let named: Vec<String> = files.iter().take(NAMED).map(ToString::to_string).collect();
+    let more = count.saturating_sub(named.len() as u64);
+    let more = if more == 0 { String::new() } else { format!(", and {more} more") };
+    let what = if *count == 1 { "a file that is not".to_owned() } else { format!("{count} files that are not") };
+    let text = format!("{game} has {what} as installed: {}{more}", named.join(", "));
+    Report::new(ErrorClass::Refused, error.code(), text)
+        .hint(format!("to delete them too: `bonfire uninstall {game} --force`"))
+}
+
+pub(super) fn mend(error: &InstallError) -> Report {
+    match error {
+        InstallError::NotAsUnpacked { .. } => Report::new(ErrorClass::Environment, error.code(), chain(error)).hint(
+            "another version is downloaded than the one that is installed; put it in place with `bonfire update`",
+        ),
+        _ => install(error),
+    }
+}
+
+pub(super) fn unpack(error: &UnpackError) -> Report {
+    let report = Report::new(error.class(), error.code(), error.to_string());
+    let report = match &error.why {
+        Why::Io { full: true, .. } => report.hint("free some space on the disk of the games folder, then ask again"),
+        Why::Encrypted => report.hint("ask whoever packed it for an archive without a password"),
+        Why::PartMissing(_) => report.hint("fetch the game again, or add the missing part"),
+        Why::Checksum | Why::Truncated | Why::Size { .. } | Why::Format(_) | Why::Contradiction(_) => {
+            report.hint("see whether it is what the room has with `bonfire verify`")
+        }
+        _ => report,
+    };
+    if error.is_retryable() { report.retryable() } else { report }
+}
