@@ -4,6 +4,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use bonfire_engine::{ErrorClass, Report};
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,11 @@ use crate::platform;
 
 /// Longest holder note that is believed, in bytes.
 const NOTE_LEN_MAX: u64 = 1024;
+
+/// How long a lock may outlive the process that took it: a machine that is short of time takes long to start a process.
+const LET_GO_WITHIN: Duration = Duration::from_secs(5);
+/// How often that is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Who holds a data folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,16 +53,28 @@ impl Instance {
             .truncate(false)
             .open(&path)
             .map_err(|e| failed("open", e))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(held(data_dir)),
-            Err(TryLockError::Error(e)) => return Err(failed("lock", e)),
+        let since = Instant::now();
+        loop {
+            match lock.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if is_left_over(data_dir) && since.elapsed() < LET_GO_WITHIN => {
+                    std::thread::sleep(LOOK_EVERY);
+                }
+                Err(TryLockError::WouldBlock) => return Err(held(data_dir)),
+                Err(TryLockError::Error(e)) => return Err(failed("lock", e)),
+            }
         }
         let holder =
             Holder { pid: std::process::id(), program: concat!("bonfire ", env!("CARGO_PKG_VERSION")).to_owned() };
         write_note(&lock, data_dir, &holder).map_err(|e| failed("write", e))?;
         Ok(Self { _lock: lock })
     }
+}
+
+/// Whether whoever took the lock has ended. One that was killed while it started another process leaves it the lock for the
+/// moment until that is a program of its own.
+fn is_left_over(data_dir: &Path) -> bool {
+    read_note(data_dir).is_some_and(|holder| bonfire_peer::playing::process_start(holder.pid).is_none())
 }
 
 fn note_path(data_dir: &Path) -> PathBuf {
@@ -92,8 +110,21 @@ fn read_note(data_dir: &Path) -> Option<Holder> {
 
 #[cfg(test)]
 mod tests {
-    use super::Instance;
+    use super::{Holder, Instance, write_note};
     use bonfire_engine::ErrorClass;
+
+    #[test]
+    fn a_lock_that_outlives_the_process_that_took_it_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        let first = Instance::take(&data).unwrap();
+        // No process has this number.
+        let dead = Holder { pid: u32::MAX - 1, program: "bonfire".to_owned() };
+        write_note(&first._lock, &data, &dead).unwrap();
+        let second = std::thread::spawn(move || Instance::take(&data).map(|_| ()));
+        drop(first);
+        second.join().unwrap().unwrap();
+    }
 
     #[test]
     fn a_second_instance_is_refused_with_the_pid_of_the_first() {
