@@ -6,6 +6,7 @@ pub(crate) mod saves;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use bonfire_engine::installs::PLATFORMS;
 use bonfire_proto::GameId;
 use clap::{Args, Parser, Subcommand};
 
@@ -71,11 +72,32 @@ pub(crate) enum Cmd {
     /// Cancel what is under way for a game and remove what it wrote
     Cancel(GameArg),
 
+    /// Unpack a downloaded game so that it can be played, and wait for it
+    #[command(after_help = "Examples:\n  bonfire install freedoom\n  bonfire get freedoom --install\n\n\
+        Ctrl-C cancels it and leaves nothing behind. The install is the folder local/ in the game's folder; what is \
+        downloaded stays and is shared as before.")]
+    Install(GameArg),
+
+    /// Put the downloaded version in the place of the installed one, with your own files
+    #[command(
+        after_help = "Files that you added or changed are carried over. Where the new version has another file of \
+        that name, yours is kept beside it as NAME.kept. Until the last moment the install before is as it was."
+    )]
+    Update(GameArg),
+
+    /// Remove the install of a game; what is downloaded stays
+    Uninstall(UninstallArgs),
+
     /// Remove the downloaded files of a game that is not installed
     Remove(GameArg),
 
-    /// Read every file of a game again and fetch damaged parts anew
-    Verify(GameArg),
+    /// Read every file of a game and of its install again, and put right what is damaged
+    #[command(
+        after_help = "Damaged parts of what is downloaded are fetched anew. Files of the install that are missing or \
+        damaged are unpacked again; those that were written to since, by you or by the game, are named and left alone \
+        unless --restore is given."
+    )]
+    Verify(VerifyArgs),
 
     /// Decide which games may be shared
     #[command(subcommand)]
@@ -90,8 +112,10 @@ pub(crate) enum Cmd {
     Devices(DevicesCmd),
 
     /// Play a game with its newest save, and hand the new one on afterwards
-    #[command(after_help = "Examples:\n  bonfire play nethack -- nethack -u ann\n  \
+    #[command(after_help = "Examples:\n  bonfire play doom\n  bonfire play nethack -- nethack -u ann\n  \
         bonfire play quake --slot hard -- ./quake +map start\n\n\
+        Without a command an installed game is started as `bonfire catalog add GAME --start` says, or by the script \
+        game_start.cmd (Windows) or game_start.sh of its package, in the folder that it is installed in.\n\n\
         The exit code is the game's own: 128 and the signal's number when a signal ended it. A conflict or a held save is \
         asked about on a terminal and refused (3) in scripts, unless --anyway is given. Without a running peer the game is \
         started all the same, unless --strict is given. With --json, what the game prints goes to stderr.")]
@@ -170,6 +194,32 @@ pub(crate) struct GetArgs {
     /// this, `get` waits for as long as it takes, says so every minute, and Ctrl-C cancels
     #[arg(long)]
     pub(crate) no_wait: bool,
+
+    /// Then install it, or update the install
+    #[arg(long, conflicts_with = "no_wait")]
+    pub(crate) install: bool,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// The game, as `bonfire games` lists it
+    pub(crate) game: GameId,
+
+    /// Put installed files back that were written to since; what is there is kept beside as NAME.kept
+    #[arg(long)]
+    pub(crate) restore: bool,
+}
+
+/// Arguments of `uninstall`.
+#[derive(Debug, Args)]
+pub(crate) struct UninstallArgs {
+    /// The game, as `bonfire games` lists it
+    pub(crate) game: GameId,
+
+    /// Delete files that you added or changed, too
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 /// A game.
@@ -187,7 +237,8 @@ pub(crate) enum CatalogCmd {
 
     /// Share a folder of the games folder
     #[command(after_help = "Examples:\n  bonfire catalog add freedoom\n  \
-        bonfire catalog add ~/LanGames/freedoom --name 'Freedoom: Phase 2' --version 0.13\n\n\
+        bonfire catalog add ~/LanGames/freedoom --name 'Freedoom: Phase 2' --version 0.13\n  \
+        bonfire catalog add freedoom --start chocolate-doom -iwad freedoom2.wad\n\n\
         Writes version.ini when the folder has none and touches no other file.")]
     Add(CatalogAddArgs),
 
@@ -228,6 +279,14 @@ pub(crate) struct CatalogAddArgs {
     /// Where the game keeps its saves: paths with placeholders, such as `<base>/saves` or `<winAppData>/Moth/*.sav`
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub(crate) saves: Option<Vec<String>>,
+
+    /// How the installed game is started: a program beneath the install, or one that the machine has, and its arguments
+    #[arg(long, value_name = "CMD", num_args = 1.., allow_hyphen_values = true)]
+    pub(crate) start: Option<Vec<String>>,
+
+    /// The platform that --start is for: linux, macos or windows [default: this one]
+    #[arg(long, value_name = "PLATFORM", requires = "start", value_parser = PLATFORMS)]
+    pub(crate) start_on: Option<String>,
 }
 
 /// Keeps clap's own checks of the definitions where a test runs them.
@@ -268,7 +327,8 @@ mod tests {
         };
         assert_eq!(args.command, ["./quake", "--json", "-x"]);
         assert_eq!(args.which.slot.unwrap().as_str(), "hard");
-        parsed(&["play", "quake"]).unwrap_err();
+        let Ok(Cmd::Play(args)) = parsed(&["play", "quake"]) else { panic!("not parsed") };
+        assert!(args.command.is_empty(), "its own start command");
     }
 
     #[test]

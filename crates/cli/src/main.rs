@@ -14,6 +14,7 @@ mod render;
 mod when;
 
 use std::io::IsTerminal;
+use std::process::ExitCode;
 
 use args::{Cli, Cmd};
 use clap::error::ErrorKind;
@@ -23,7 +24,14 @@ use render::Out;
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
 
-fn main() {
+/// First argument of the process that reads archives. Nobody types it: the running peer starts itself with it.
+pub(crate) const UNPACK: &str = "unpack-child";
+
+fn main() -> ExitCode {
+    // Before anything else is set up: that process gives up all rights that it does not need.
+    if std::env::args_os().nth(1).is_some_and(|first| first == UNPACK) {
+        return bonfire_unpack::child::main();
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => std::process::exit(not_parsed(&error).code()),
@@ -61,8 +69,11 @@ fn run(out: &Out, cli: Cli) -> Result<Exit, Failure> {
             Cmd::Games(args) => cmds::games::run(out, &data_dir, &args).await,
             Cmd::Get(args) => cmds::get::run(out, &data_dir, args).await,
             Cmd::Cancel(args) => cmds::cancel::run(out, &data_dir, args.game).await,
+            Cmd::Install(args) => cmds::install::install(out, &data_dir, args.game).await,
+            Cmd::Update(args) => cmds::install::update(out, &data_dir, args.game).await,
+            Cmd::Uninstall(args) => cmds::install::uninstall(out, &data_dir, args.game, args.force).await,
             Cmd::Remove(args) => cmds::remove::run(out, &data_dir, args.game).await,
-            Cmd::Verify(args) => cmds::verify::run(out, &data_dir, args.game).await,
+            Cmd::Verify(args) => cmds::verify::run(out, &data_dir, args.game, args.restore).await,
             Cmd::Catalog(command) => cmds::catalog::run(out, &data_dir, command).await,
             Cmd::Saves(command) => cmds::saves::run(out, &data_dir, command).await,
             Cmd::Devices(command) => cmds::devices::run(out, &data_dir, command).await,

@@ -116,6 +116,9 @@ fn details(operation: &OperationView, snapshot: &Snapshot) -> String {
     if operation.phase != Phase::Transferring {
         parts.push(phase(operation.phase).to_owned());
     }
+    if operation.total_files > 0 {
+        parts.push(format!("{} of {} files", operation.done_files, operation.total_files));
+    }
     if operation.bytes_per_second > 0 {
         parts.push(format!("{}/s", size(operation.bytes_per_second)));
     }
@@ -382,6 +385,11 @@ fn ends(event: &PeerEvent, this_op: u64, this_game: &GameId) -> bool {
         | PeerEvent::DownloadCancelled { op, game, .. }
         | PeerEvent::GameRemoved { op, game }
         | PeerEvent::RemoveFailed { op, game, .. }
+        | PeerEvent::InstallFinished { op, game, .. }
+        | PeerEvent::InstallFailed { op, game, .. }
+        | PeerEvent::InstallCancelled { op, game, .. }
+        | PeerEvent::GameUninstalled { op, game, .. }
+        | PeerEvent::UninstallFailed { op, game, .. }
         | PeerEvent::VerifyFinished { op, game, .. }
         | PeerEvent::VerifyFailed { op, game, .. } => *op == this_op && game == this_game,
         _ => false,

@@ -420,7 +420,7 @@ pub(crate) struct PlayArgs {
     #[arg(long, conflicts_with = "anyway")]
     pub(crate) strict: bool,
 
-    /// The game's program and its arguments
-    #[arg(last = true, required = true, value_name = "CMD")]
+    /// The game's program and its arguments [default: as the catalog, or a script of the game's package, says]
+    #[arg(last = true, value_name = "CMD")]
     pub(crate) command: Vec<std::ffi::OsString>,
 }

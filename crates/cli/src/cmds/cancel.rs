@@ -23,6 +23,13 @@ pub(crate) async fn run(out: &Out, data_dir: &Path, game: GameId) -> Result<Exit
         return done(out, &game, &json!({ "type": "done", "game": game }), "cancelled");
     };
     match watch(out, &mut client, (op, &game), Rules::default(), &mut stop).await? {
+        event @ (PeerEvent::InstallFinished { .. } | PeerEvent::GameUninstalled { .. }) => {
+            if out.is_json() {
+                out.json(&json!({ "result": event }))?;
+            }
+            let text = format!("{game} was finished before it could be cancelled");
+            Err(Report::new(ErrorClass::Refused, "too_late", text).into())
+        }
         event @ (PeerEvent::DownloadFinished { .. }
         | PeerEvent::VerifyFinished { .. }
         | PeerEvent::GameRemoved { .. }) => {
@@ -37,7 +44,10 @@ pub(crate) async fn run(out: &Out, data_dir: &Path, game: GameId) -> Result<Exit
             .hint(format!("take it away with: bonfire remove {game}"))
             .into())
         }
-        PeerEvent::DownloadFailed { error, .. } | PeerEvent::RemoveFailed { error, .. } => Err(error.into()),
+        PeerEvent::DownloadFailed { error, .. }
+        | PeerEvent::RemoveFailed { error, .. }
+        | PeerEvent::InstallFailed { error, .. }
+        | PeerEvent::UninstallFailed { error, .. } => Err(error.into()),
         PeerEvent::VerifyFailed { error, .. } if error.class != ErrorClass::Cancelled => Err(error.into()),
         event => {
             let mut text = "cancelled".to_owned();

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use bonfire_engine::command::{CatalogEntry, Command, LibraryCommand, Reply};
+use bonfire_engine::installs::StartCommand;
 use bonfire_engine::{ErrorClass, Report, Snapshot};
 use bonfire_proto::GameId;
 use serde::{Deserialize, Serialize};
@@ -66,7 +67,14 @@ pub(crate) async fn run(out: &Out, data_dir: &Path, command: CatalogCmd) -> Resu
 
 fn entries(snapshot: &Snapshot) -> Vec<CatalogEntry> {
     let listed = snapshot.games.iter().filter(|g| g.in_catalog);
-    listed.map(|g| CatalogEntry { id: g.id.clone(), name: g.name.clone(), saves: g.saves.clone() }).collect()
+    listed
+        .map(|g| CatalogEntry {
+            id: g.id.clone(),
+            name: g.name.clone(),
+            saves: g.saves.clone(),
+            start: g.start.clone(),
+        })
+        .collect()
 }
 
 fn list(out: &Out, snapshot: &Snapshot) -> Result<(), Failure> {
@@ -95,7 +103,10 @@ async fn add(out: &Out, client: &mut Client, args: CatalogAddArgs) -> Result<(),
             hint: "every peer finds a game by its folder's name; rename the folder, or leave --id out".to_owned(),
         });
     }
-    let command = LibraryCommand::CatalogAdd { game, name: args.name, version: args.version, saves: args.saves };
+    let platform = args.start_on.unwrap_or_else(|| std::env::consts::OS.to_owned());
+    let start = args.start.map(|run| (platform, StartCommand { run, ..StartCommand::default() }));
+    let start = start.into_iter().collect();
+    let command = LibraryCommand::CatalogAdd { game, name: args.name, version: args.version, saves: args.saves, start };
     let reply = client.command(Command::Library(command)).await?;
     if out.is_json() {
         out.json(&json!({ "added": reply }))?;
@@ -197,7 +208,8 @@ fn batches(entries: Vec<CatalogEntry>) -> Vec<Vec<CatalogEntry>> {
     for entry in entries {
         // A name may double in size when its quotes are escaped.
         let saves: usize = entry.saves.iter().map(|path| path.len() * 6 + 8).sum();
-        let entry_len = 48 + entry.id.as_str().len() * 2 + entry.name.len() * 6 + saves;
+        let starts: usize = entry.start.values().map(|s| serde_json::to_vec(s).map_or(0, |text| text.len() + 32)).sum();
+        let entry_len = 48 + starts + entry.id.as_str().len() * 2 + entry.name.len() * 6 + saves;
         if len + entry_len > IMPORT_LEN_MAX && len > 0 {
             batches.push(Vec::new());
             len = 0;
@@ -236,6 +248,7 @@ mod tests {
                 id: GameId::new(format!("game-{i}")).unwrap(),
                 name: "n".repeat(100),
                 saves: Vec::new(),
+                start: std::collections::BTreeMap::new(),
             })
             .collect();
         let portions = batches(all.clone());

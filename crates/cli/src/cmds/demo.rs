@@ -146,7 +146,14 @@ async fn meet(out: &Out, ann: &mut Member, ben: &mut Member, cara: &mut Member) 
 
 async fn list(out: &Out, ann: &mut Member, ben: &mut Member, cara: &mut Member, game: &GameId) -> Result<(), Failure> {
     let (name, version) = (Some("Bonfire Demo".to_owned()), Some("1.0".to_owned()));
-    ann.send(Command::Library(LibraryCommand::CatalogAdd { game: game.clone(), name, version, saves: None })).await?;
+    ann.send(Command::Library(LibraryCommand::CatalogAdd {
+        game: game.clone(),
+        name,
+        version,
+        saves: None,
+        start: std::collections::BTreeMap::new(),
+    }))
+    .await?;
     for member in [ben, cara] {
         let listed = |s: &Snapshot, _: Option<&PeerEvent>| (holders(s, game).len() == 1).then_some(());
         member.wait("seeing the game", listed).await?;

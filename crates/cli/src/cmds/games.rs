@@ -126,6 +126,9 @@ fn active(snapshot: &Snapshot, id: &GameId) -> Option<String> {
         OperationKind::Download => format!("downloading {percent} %"),
         OperationKind::Verify => format!("checking {percent} %"),
         OperationKind::Remove => "being removed".to_owned(),
+        OperationKind::Install => format!("installing {percent} %"),
+        OperationKind::Update => format!("updating {percent} %"),
+        OperationKind::Uninstall => "being uninstalled".to_owned(),
     })
 }
 

@@ -1,10 +1,11 @@
-//! `bonfire get GAME`: asks the running peer for a game and waits until it is here.
+//! `bonfire get GAME`: asks the running peer for a game and waits until it is here, and installed if asked.
 
 use std::path::Path;
 
-use bonfire_engine::command::{Command, Reply, TransferCommand};
+use bonfire_engine::command::{Command, InstallCommand, Reply, TransferCommand};
 use bonfire_engine::event::PeerEvent;
-use bonfire_engine::{ErrorClass, Report};
+use bonfire_engine::{ErrorClass, Report, Snapshot};
+use bonfire_proto::GameId;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -23,8 +24,25 @@ pub(crate) async fn run(out: &Out, data_dir: &Path, args: GetArgs) -> Result<Exi
     let from = args.from.as_deref().map(|wanted| find::peer(&snapshot, wanted)).transpose()?;
     let started = Instant::now();
     let get = Command::Transfers(TransferCommand::Get { game: game.clone(), from });
-    let Reply::Started { op } = stop.during(&game, client.command(get)).await? else {
-        return Err(Report::new(ErrorClass::Bug, "bad_answer", "the peer did not start the download").into());
+    let asked = async { Ok(client.command(get).await) };
+    let op = match stop.during(&game, asked).await? {
+        Ok(Reply::Started { op }) => op,
+        Err(here) if args.install && here.code == "already_here" => {
+            out.talk(&here.message);
+            if snapshot.games.iter().any(|g| g.id == game && g.installed) {
+                let result = json!({ "result": { "type": "done", "game": game } });
+                if out.is_json() {
+                    out.json(&result)?;
+                }
+                out.marked(Tone::Good, game.as_str(), "is installed; to put it in place anew: bonfire update")?;
+                return Ok(Exit::Done);
+            }
+            return then_install(out, &mut client, &mut stop, (&snapshot, game)).await;
+        }
+        Err(refusal) => return Err(refusal.into()),
+        Ok(_) => {
+            return Err(Report::new(ErrorClass::Bug, "bad_answer", "the peer did not start the download").into());
+        }
     };
     if out.is_json() {
         out.json(&json!({ "started": { "op": op, "game": game } }))?;
@@ -53,6 +71,9 @@ pub(crate) async fn run(out: &Out, data_dir: &Path, args: GetArgs) -> Result<Exi
                 &format!("{game}{version}"),
                 &format!("is here: {} fetched{reused}, {took}", size(fetched_bytes)),
             )?;
+            if args.install {
+                return then_install(out, &mut client, &mut stop, (&snapshot, game)).await;
+            }
             Ok(Exit::Done)
         }
         PeerEvent::DownloadCancelled { removed_files, kept_files, .. } => {
@@ -62,6 +83,18 @@ pub(crate) async fn run(out: &Out, data_dir: &Path, args: GetArgs) -> Result<Exi
         }
         other => Err(unexpected(&other)),
     }
+}
+
+/// Has what is downloaded now put in place, or in the place of what was installed before.
+async fn then_install(
+    out: &Out,
+    client: &mut Client,
+    stop: &mut Stop,
+    (before, game): (&Snapshot, GameId),
+) -> Result<Exit, Failure> {
+    let is_installed = before.games.iter().any(|g| g.id == game && g.installed);
+    let command = if is_installed { InstallCommand::Update { game } } else { InstallCommand::Install { game } };
+    super::install::carry_out(out, client, stop, command).await
 }
 
 /// Says which files were left because nobody can prove whose they are.

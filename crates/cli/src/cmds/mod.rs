@@ -10,6 +10,7 @@ pub(crate) mod doctor;
 mod find;
 pub(crate) mod games;
 pub(crate) mod get;
+pub(crate) mod install;
 pub(crate) mod man;
 pub(crate) mod peers;
 pub(crate) mod play;

@@ -1,7 +1,8 @@
-//! `bonfire play GAME -- CMD`: brings the save up to date, runs the game, and hands the new save on. The game's stdio and
+//! `bonfire play GAME [-- CMD]`: brings the save up to date, runs the game, and hands the new save on. The game's stdio and
 //! exit code are its own; what is said goes to stderr. Decides nothing about saves: a conflict is shown, never settled.
 
 mod session;
+mod start;
 
 use std::path::Path;
 use std::process::Stdio;
@@ -10,17 +11,23 @@ use bonfire_engine::{ErrorClass, Report};
 use tokio::process::{Child, Command};
 
 use crate::args::saves::PlayArgs;
+use crate::control::Client;
 use crate::exit::{Exit, Failure};
-use crate::platform::{GameSignals, ended_with};
+use crate::platform::{GameSignals, add_raw, ended_with};
 use crate::progress::signals_failed;
 use crate::render::{Out, Tone};
 use session::Session;
+use start::Start;
 
 pub(crate) async fn run(out: &Out, data_dir: &Path, args: PlayArgs) -> Result<Exit, Failure> {
+    let start = match args.command.is_empty() {
+        true => Start::own(&args.which.game, &Client::connect(data_dir).await?.snapshot().await?)?,
+        false => Start::given(&args.command),
+    };
     let session = Session::begin(out, data_dir, &args).await?;
     // From here on no signal ends this process: what the game leaves has to be handed on.
     let mut signals = GameSignals::new().map_err(signals_failed)?;
-    let mut game = match spawn(out, &args) {
+    let mut game = match spawn(out, start) {
         Ok(game) => game,
         Err(report) => {
             session.end(args.wait, false).await;
@@ -51,18 +58,22 @@ pub(crate) async fn run(out: &Out, data_dir: &Path, args: PlayArgs) -> Result<Ex
     }
 }
 
-fn spawn(out: &Out, args: &PlayArgs) -> Result<Child, Report> {
-    let Some((program, rest)) = args.command.split_first() else {
-        unreachable!("BUG: the command line asks for a program")
-    };
-    let mut command = Command::new(program);
-    command.args(rest);
+fn spawn(out: &Out, start: Start) -> Result<Child, Report> {
+    let Start { program, args, folder, env, raw } = start;
+    let mut command = Command::new(&program);
+    command.args(args).envs(env);
+    if let Some(folder) = folder {
+        command.current_dir(folder);
+    }
+    if let Some(raw) = raw {
+        add_raw(&mut command, &raw);
+    }
     if out.is_json() {
         // stdout carries JSON and nothing else.
         command.stdout(Stdio::from(std::io::stderr()));
     }
     command.spawn().map_err(|e| {
-        let name = program.to_string_lossy();
+        let name = program.display();
         match e.kind() {
             std::io::ErrorKind::NotFound => {
                 Report::new(ErrorClass::NotFound, "no_such_program", format!("cannot start {name}: it is not there"))

@@ -12,6 +12,7 @@ use bonfire_engine::command::{Command, NodeCommand};
 use bonfire_engine::{ErrorClass, Report};
 use bonfire_peer::{PeerConfig, PeerHandle};
 use bonfire_proto::text::clean;
+use bonfire_unpack::{Unpacker, find_bsdtar};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -42,6 +43,7 @@ pub(crate) async fn run(out: &Out, data_dir: &Path, args: RunArgs) -> Result<Exi
         name: clean(&args.name.or_else(platform::host_name).unwrap_or_else(|| "bonfire".to_owned())),
         static_peers: args.peers,
         mdns: !args.no_mdns,
+        unpacker: unpacker(),
     };
     let peer = tokio::select! {
         started = bonfire_peer::start(config) => started?,
@@ -67,6 +69,17 @@ pub(crate) async fn run(out: &Out, data_dir: &Path, args: RunArgs) -> Result<Exi
         }
     }
     ended
+}
+
+/// This program once more, as the process that reads archives.
+fn unpacker() -> Option<Unpacker> {
+    match platform::own_program() {
+        Ok(program) => Some(Unpacker::new(program, vec![crate::UNPACK.into()]).with_bsdtar(find_bsdtar())),
+        Err(error) => {
+            tracing::warn!("archives cannot be unpacked: this program's own file is not known: {error}");
+            None
+        }
+    }
 }
 
 /// Waits until the peer has stopped, passing on the first stop signal; the second one ends the process at once. A peer

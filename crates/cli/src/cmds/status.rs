@@ -30,8 +30,9 @@ fn show(out: &Out, s: &Snapshot) -> Result<(), Failure> {
     out.text(&format!("peer      {} ({}), bonfire {}, process {}", shown(&me.name), me.peer, me.version, me.pid))?;
     out.text(&format!("listens   {}", shown(&me.listen_addr)))?;
     out.text(&format!("games in  {}", shown(&me.games_dir)))?;
+    let installed = s.games.iter().filter(|g| g.installed).count();
     out.text(&format!(
-        "library   {} downloaded, {}, revision {}",
+        "library   {} downloaded, {}, {installed} installed, revision {}",
         count(downloaded.len() as u64, "game"),
         size(bytes),
         me.library_rev
@@ -104,6 +105,9 @@ fn operation_line(operation: &OperationView, waited: Option<Duration>) -> String
         line +=
             &format!(", {} % of {}", percent(operation.done_bytes, operation.total_bytes), size(operation.total_bytes));
     }
+    if operation.total_files > 0 {
+        line += &format!(", {} of {} files", operation.done_files, operation.total_files);
+    }
     if operation.bytes_per_second > 0 {
         line += &format!(", {}/s", size(operation.bytes_per_second));
     }
@@ -121,6 +125,9 @@ fn kind(kind: OperationKind) -> &'static str {
         OperationKind::Download => "download",
         OperationKind::Remove => "remove",
         OperationKind::Verify => "verify",
+        OperationKind::Install => "install",
+        OperationKind::Update => "update",
+        OperationKind::Uninstall => "uninstall",
     }
 }
 
@@ -131,6 +138,7 @@ pub(crate) fn phase(phase: Phase) -> &'static str {
         Phase::Preparing => "preparing",
         Phase::Checking => "checking what is here",
         Phase::Transferring => "transferring",
+        Phase::Unpacking => "unpacking",
         Phase::Committing => "finishing",
         Phase::Cancelling => "cancelling",
         Phase::Settling => "reading the folder again",

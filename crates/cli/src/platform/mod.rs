@@ -8,11 +8,11 @@ mod windows;
 
 #[cfg(unix)]
 pub(crate) use unix::{
-    ClientStream, GameSignals, HAS_PREFIXES, HOLDER_NOTE, Listener, StopSignals, connect, ended_with, host_name,
-    local_data_dir, make_folder_command, make_private_folder, native_places, share_port,
+    ClientStream, GameSignals, HAS_PREFIXES, HOLDER_NOTE, Listener, StopSignals, add_raw, connect, ended_with,
+    host_name, local_data_dir, make_folder_command, make_private_folder, native_places, own_program, share_port,
 };
 #[cfg(windows)]
 pub(crate) use windows::{
-    ClientStream, GameSignals, HAS_PREFIXES, HOLDER_NOTE, Listener, StopSignals, connect, ended_with, host_name,
-    local_data_dir, make_folder_command, make_private_folder, native_places, share_port,
+    ClientStream, GameSignals, HAS_PREFIXES, HOLDER_NOTE, Listener, StopSignals, add_raw, connect, ended_with,
+    host_name, local_data_dir, make_folder_command, make_private_folder, native_places, own_program, share_port,
 };

@@ -25,6 +25,20 @@ const SOCKET_PATH_MAX: usize = 100;
 /// A client's end of the control channel.
 pub(crate) type ClientStream = UnixStream;
 
+/// Adds to a command line what is not to be quoted; here every argument is a text of its own.
+pub(crate) fn add_raw(command: &mut tokio::process::Command, raw: &str) {
+    command.arg(raw);
+}
+
+/// The file of this program, to start it once more. On Linux what runs is meant also where the file was replaced since.
+///
+/// # Errors
+/// When the system does not tell.
+pub(crate) fn own_program() -> io::Result<PathBuf> {
+    let running = Path::new("/proc/self/exe");
+    if cfg!(target_os = "linux") && running.exists() { Ok(running.to_owned()) } else { std::env::current_exe() }
+}
+
 /// Makes a folder with mode 0700, or tightens one that is ours.
 ///
 /// # Errors

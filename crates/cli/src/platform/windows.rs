@@ -22,6 +22,19 @@ const ERROR_PIPE_BUSY: i32 = 231;
 /// A client's end of the control channel.
 pub(crate) type ClientStream = NamedPipeClient;
 
+/// Adds to a command line what is not to be quoted.
+pub(crate) fn add_raw(command: &mut tokio::process::Command, raw: &str) {
+    command.raw_arg(raw);
+}
+
+/// The file of this program, to start it once more.
+///
+/// # Errors
+/// When the system does not tell.
+pub(crate) fn own_program() -> io::Result<PathBuf> {
+    std::env::current_exe()
+}
+
 /// Makes a folder.
 ///
 /// # Errors

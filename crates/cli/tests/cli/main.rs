@@ -6,6 +6,7 @@ mod harness;
 mod catalog;
 mod demo;
 mod doctor;
+mod installs;
 #[cfg(unix)]
 mod interrupt;
 mod manifest;

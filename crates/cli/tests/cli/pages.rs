@@ -111,7 +111,7 @@ fn every_command_reply_and_event_of_the_page_is_one() {
     let lines = lines_of_the_page();
     let (mut commands, mut replies, mut events) = (0, 0, 0);
     for line in &lines {
-        if ["library", "transfers", "saves", "devices"].iter().any(|group| line.get(*group).is_some()) {
+        if ["library", "transfers", "installs", "saves", "devices"].iter().any(|group| line.get(*group).is_some()) {
             is_one::<Command>(line);
             commands += 1;
         } else if line["type"].is_string() && serde_json::from_value::<Reply>(line.clone()).is_ok() {
@@ -126,7 +126,7 @@ fn every_command_reply_and_event_of_the_page_is_one() {
             is_one::<AuditEntry>(line);
         }
     }
-    assert_eq!((commands, replies, events), (8 + 28 + 11, 4 + 12, 12));
+    assert_eq!((commands, replies, events), (8 + 3 + 28 + 11, 4 + 12, 6 + 12));
 }
 
 #[test]

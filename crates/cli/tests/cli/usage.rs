@@ -16,7 +16,7 @@ fn usage_errors_exit_with_2_and_say_what_is_wrong() {
         &["saves", "release", "quake"],
         &["saves", "switch", "quake"],
         &["saves", "retention", "quake", "--keep", "0"],
-        &["play", "quake"],
+        &["play"],
         &[],
     ] {
         let said = run(args).expect(2);

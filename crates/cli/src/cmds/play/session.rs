@@ -58,10 +58,17 @@ impl<'a> Session<'a> {
             }
             Err(failure) => return Err(failure),
         };
-        let at = asker.at(&args.which).await?;
         let snapshot = asker.snapshot().await?;
+        let name = &args.which.game;
+        // Whoever starts a game as it says itself may have no saves to keep, and no player to keep them for.
+        let is_own = args.command.is_empty() && args.which.slot.is_none() && args.which.player.is_none();
+        if is_own && !snapshot.players.iter().flat_map(|p| &p.slots).any(|s| s.game == *name && s.is_here) {
+            tell(out, Tone::Plain, &format!("no save of {name} is kept on this machine"));
+            tell(out, Tone::Hint, &format!("to keep it, say where it lies: bonfire saves add {name} PATH"));
+            return Ok(session);
+        }
+        let at = asker.at(&args.which).await?;
         let Some(slot) = find::slot(&snapshot, &at).filter(|slot| slot.is_here) else {
-            let name = &args.which.game;
             let report = Report::new(ErrorClass::NotFound, "no_such_save", format!("no save of {name} lies on this machine"))
                 .hint(format!(
                     "say where with: bonfire saves add {name} PATH (another slot: bonfire saves switch {name} --slot SLOT); \

@@ -97,6 +97,21 @@ fn line(event: &PeerEvent, me: PeerId) -> Option<String> {
             format!("{game}: {} repaired", count(bad_files.len() as u64, "file"))
         }
         PeerEvent::VerifyFailed { game, error, .. } => format!("{game} could not be verified: {}", error.message),
+        PeerEvent::InstallFinished { game, version, is_update, kept_files, .. } => {
+            let kept = match kept_files.len() as u64 {
+                0 => String::new(),
+                n => format!("; {} of yours kept as NAME.kept", count(n, "file")),
+            };
+            format!("{game} {version} is {}{kept}", if *is_update { "updated" } else { "installed" })
+        }
+        PeerEvent::InstallFailed { game, is_update, error, .. } => {
+            format!("{game} was not {}: {}", if *is_update { "updated" } else { "installed" }, error.message)
+        }
+        PeerEvent::InstallCancelled { game, .. } => format!("{game} cancelled; all is as it was"),
+        PeerEvent::GameUninstalled { game, files, .. } => {
+            format!("{game} is uninstalled: {} removed", count(*files, "file"))
+        }
+        PeerEvent::UninstallFailed { game, error, .. } => format!("{game} was not uninstalled: {}", error.message),
         PeerEvent::CatalogChanged { entries } => format!("catalog: {}", count(*entries, "game")),
         PeerEvent::ProblemFound { error, .. } if error.hint.is_empty() => format!("problem: {}", error.message),
         PeerEvent::ProblemFound { error, .. } => format!("problem: {} ({})", error.message, error.hint),
