@@ -45,6 +45,9 @@ xz xz-utils
 bsdtar libarchive-tools
 bzip2 bzip2
 script bsdutils
+zstd zstd
+/usr/games/chocolate-doom chocolate-doom
+Xvfb xvfb
 /usr/games/nethack nethack-console
 /usr/games/crawl crawl
 LIST

@@ -14,6 +14,7 @@ pub mod events;
 pub mod games;
 pub mod link;
 pub mod namespace;
+pub mod packages;
 pub mod peer;
 pub mod program;
 pub mod random;

@@ -16,6 +16,8 @@ mod doctor;
 mod faults;
 #[path = "rooms/fetch.rs"]
 mod fetch;
+#[path = "rooms/installs.rs"]
+mod installs;
 #[path = "rooms/kill.rs"]
 mod kill;
 #[path = "rooms/library.rs"]
