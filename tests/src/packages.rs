@@ -185,7 +185,9 @@ impl Peer {
     /// When something else is there.
     pub fn has_no_scratch(&self, game: &str) {
         let scratch = |name: &String| {
-            name.starts_with(".local") || name.starts_with(".lanspread") || name.starts_with(".bonfire")
+            name.starts_with(".local")
+                || name.starts_with(".lanspread")
+                || (name.starts_with(".bonfire") && name != ".bonfire.download")
         };
         let names: Vec<String> = std::fs::read_dir(self.root(game))
             .unwrap()
