@@ -27,7 +27,13 @@ fn keep_a_save(root: &Path) -> Vec<u8> {
 
 async fn add(guest: &Seat, version: Option<&str>) -> Result<Reply, Report> {
     let version = version.map(str::to_owned);
-    let command = LibraryCommand::CatalogAdd { game: game("doom"), name: None, version, saves: None };
+    let command = LibraryCommand::CatalogAdd {
+        game: game("doom"),
+        name: None,
+        version,
+        saves: None,
+        start: std::collections::BTreeMap::new(),
+    };
     guest.handle.send(Command::Library(command)).await
 }
 
