@@ -34,7 +34,7 @@ pub use place::{Placing, is_program};
 pub use record::{InstallRecord, InstalledFile};
 pub use recover::InstallRecovery;
 pub(crate) use recover::recover;
-pub use uninstall::Uninstalled;
+pub use uninstall::{Leaving, Uninstalled};
 
 /// An install or update that is recorded, with an empty folder to unpack into. Dropped, it is undone at the next start.
 #[derive(Debug)]
@@ -91,7 +91,7 @@ impl Staging {
     ///
     /// # Errors
     /// `NotAsUnpacked`; `CannotCarry`; `Changed` when the install before changes meanwhile; `Cancelled`; the disk's. The
-    /// install before is then in its place, or a start brings it back.
+    /// install before is then in its place. `NotUndone` where a start has to see to that.
     pub fn commit(
         self,
         version: &str,
@@ -107,8 +107,8 @@ impl Staging {
     /// Puts what is prepared in place.
     ///
     /// # Errors
-    /// `Changed` when the install before changes meanwhile; the disk's. The install before is then in its place, or a start
-    /// brings it back.
+    /// `Changed` when the install before changes meanwhile; the disk's. The install before is then in its place. `NotUndone`
+    /// where a start brings it back, or finds the new one there.
     pub fn put(self, ready: Ready) -> Result<Installed, InstallError> {
         match self.swap(&ready) {
             Ok(()) => {
@@ -124,10 +124,10 @@ impl Staging {
     }
 
     fn given_up(&self, error: InstallError) -> InstallError {
-        if let Err(left) = self.undo() {
-            tracing::warn!(game = %self.game, error = %left, "an install that failed is not undone yet");
+        match self.undo() {
+            Ok(()) => error,
+            Err(left) => InstallError::NotUndone { cause: Box::new(error), left },
         }
-        error
     }
 
     /// Undoes it: what was unpacked goes, and the install before, if any, stays.

@@ -236,6 +236,24 @@ fn an_uninstall_takes_the_install_and_nothing_of_the_player_unless_it_is_meant()
 }
 
 #[test]
+fn an_install_that_changes_after_the_look_is_not_taken_away_even_when_it_is_forced() {
+    let (dir, folder) = downloaded();
+    install(&folder, &[("doom.exe", "one")]).unwrap();
+    for force in [false, true] {
+        let leaving = folder.begin_uninstall(&game(), force, &|_| true).unwrap();
+        let save = format!("{force}.sav");
+        put(&dir, &format!("doom/local/{save}"), "a save");
+        let error = leaving.finish().unwrap_err();
+        assert!(matches!(error, InstallError::Disk(DiskError::Changed { .. })) && error.is_retryable(), "{error}");
+        assert_eq!(local(&dir), of(&[("doom.exe", "one"), (&save, "a save")]));
+        assert_eq!(root(&dir), ["doom.eti", "local", "version.ini"]);
+        fs::remove_file(dir.path().join("doom/local").join(save)).unwrap();
+    }
+    folder.uninstall(&game(), false, &|_| true).unwrap();
+    assert_eq!(root(&dir), ["doom.eti", "version.ini"]);
+}
+
+#[test]
 fn nothing_is_installed_without_a_download_or_over_what_is_somebody_elses() {
     let (dir, folder) = downloaded();
     put(&dir, "doom/.local.installing/theirs", "x");
@@ -288,6 +306,10 @@ fn recovery_does_to_every_root_what_the_table_says() {
             match seen.local {
                 LocalState::Absent => {}
                 LocalState::Folder => put(&dir, "doom/local/a", "local"),
+                LocalState::Doomed => {
+                    put(&dir, "doom/local/a", "local");
+                    put(&dir, "doom/local/.lanspread_owned", "bonfire: this folder is being deleted\n");
+                }
                 LocalState::Other => put(&dir, "doom/local", "a file"),
             }
             for (at, state) in [(".local.installing", seen.staging), (".local.backup", seen.backup)] {
@@ -351,7 +373,7 @@ fn recovery_does_to_every_root_what_the_table_says() {
             seen_rows += 1;
         }
     }
-    assert_eq!(seen_rows, 450);
+    assert_eq!(seen_rows, 600);
 }
 
 fn placing(folder: &GamesFolder) -> Vec<Placing> {

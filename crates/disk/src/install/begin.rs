@@ -24,13 +24,14 @@ impl GamesFolder {
     /// transaction is recorded or runs; the disk's. Nothing was changed then but for that recovery.
     pub fn begin_install(&self, game: &GameId) -> Result<Staging, InstallError> {
         let (inner, held, log, is_update) = self.clear_way(game)?;
+        is_downloaded(&inner, game)?;
         let is_unsound = AtomicBool::new(false);
         let staging = Staging { inner, _held: held, game: game.clone(), is_update, is_unsound };
         staging.begin(log, if is_update { Intent::Updating } else { Intent::Installing })?;
         Ok(staging)
     }
 
-    /// Holds a game of which nothing is in the way of an install, and says whether one is there.
+    /// Holds a game of which nothing is in the way of an install transaction, and says whether an install is there.
     pub(super) fn clear_way(&self, game: &GameId) -> Result<(Arc<Inner>, Held, IntentLog, bool), InstallError> {
         let inner = &self.inner;
         let held = Held::take(inner, game)?;
@@ -46,9 +47,6 @@ impl GamesFolder {
         }
         if inner.kind(&root.child(journal::NAME))?.is_some() {
             return Err(busy("a download is recorded there"));
-        }
-        if sentinel(inner, &root)? != Sentinel::Regular {
-            return Err(InstallError::NotDownloaded { path: inner.shown(&root) });
         }
         let seen = tree::observe(inner, game)?;
         let in_the_way = |name| {
@@ -67,6 +65,15 @@ impl GamesFolder {
     }
 }
 
+/// Refuses where there is nothing to install from.
+pub(super) fn is_downloaded(inner: &Inner, game: &GameId) -> Result<(), InstallError> {
+    let root = FsPath::game(game);
+    if sentinel(inner, &root)? != Sentinel::Regular {
+        return Err(InstallError::NotDownloaded { path: inner.shown(&root) });
+    }
+    Ok(())
+}
+
 impl Staging {
     /// Records the transaction and makes its folder.
     pub(super) fn begin(&self, log: IntentLog, intent: Intent) -> Result<(), InstallError> {
@@ -76,12 +83,7 @@ impl Staging {
             tree::make_marked(inner, &self.folder())?;
             inner.sync_dir(&FsPath::game(game))
         })();
-        begun.map_err(|error| {
-            if let Err(left) = self.undo() {
-                tracing::warn!(%game, error = %left, "an install that did not begin is not undone yet");
-            }
-            error.into()
-        })
+        begun.map_err(|error: DiskError| self.given_up(error.into()))
     }
 
     /// Back to what was before it, as a start would do it.

@@ -55,6 +55,15 @@ pub enum InstallError {
         /// They, beneath it; at most 1,000.
         files: Vec<RelPath>,
     },
+    /// It failed, and what it had begun is recorded still: a start undoes or finishes it. Until then what is installed is
+    /// not known.
+    #[error("{cause}; what was begun could not be undone ({left}), and the next start sees to it")]
+    NotUndone {
+        /// Why it failed.
+        cause: Box<InstallError>,
+        /// Why it is not undone.
+        left: DiskError,
+    },
     /// The caller asked to stop. Nothing was changed.
     #[error("cancelled")]
     Cancelled,
@@ -79,7 +88,9 @@ impl InstallError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::NotDownloaded { .. } | Self::NotInstalled { .. } | Self::PlayersFiles { .. } => ErrorClass::Refused,
-            Self::NotAsUnpacked { .. } | Self::CannotCarry { .. } => ErrorClass::Environment,
+            Self::NotAsUnpacked { .. } | Self::CannotCarry { .. } | Self::NotUndone { .. } => {
+                ErrorClass::Environment
+            }
             Self::Cancelled => ErrorClass::Cancelled,
             Self::Disk(error) => error.class(),
         }
@@ -100,6 +111,7 @@ impl InstallError {
             Self::NotAsUnpacked { .. } => "not_as_unpacked",
             Self::CannotCarry { .. } => "cannot_carry",
             Self::PlayersFiles { .. } => "players_files",
+            Self::NotUndone { .. } => "not_undone",
             Self::Cancelled => "cancelled",
             Self::Disk(error) => error.code(),
         }

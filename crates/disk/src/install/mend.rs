@@ -11,7 +11,7 @@ use bonfire_engine::recovery::Intent;
 use bonfire_proto::{GameId, RelPath};
 
 use super::record::{self, InstalledFile};
-use super::{InstallError, Staging, carry, tree};
+use super::{InstallError, Staging, begin, carry, tree};
 use crate::error::DiskError;
 use crate::fs::{FsPath, Kind};
 use crate::games::{GamesFolder, Held};
@@ -85,6 +85,7 @@ impl GamesFolder {
     /// As `begin_install`; `NotInstalled`.
     pub fn begin_mend(&self, game: &GameId) -> Result<Staging, InstallError> {
         let (inner, held, log, is_here) = self.clear_way(game)?;
+        begin::is_downloaded(&inner, game)?;
         let root = FsPath::game(game);
         if !is_here {
             return Err(InstallError::NotInstalled { path: inner.shown(&root.child(tree::LOCAL)) });

@@ -35,6 +35,7 @@ pub(crate) fn recover(inner: &Inner, game: &GameId) -> Result<Option<InstallReco
         let reason = match riddle {
             Riddle::NoFolder => "something else stands where an install has a folder",
             Riddle::ThreeInstalls => "an install, the one before it and a third one are all there",
+            Riddle::DoomedInstall => "local says that it is being deleted, so it may hold a part of an install only",
             Riddle::PartOfInstall => "the install is gone, and .local.backup may hold a part of it only",
         };
         DiskError::UnknownFormat { path: inner.shown(&root), reason: reason.to_owned() }

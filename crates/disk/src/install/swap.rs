@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 use bonfire_engine::recovery::Intent;
 
 use super::carry::Ready;
-use super::{InstallError, Staging, tree};
+use super::tree::{self, Tree};
+use super::{InstallError, Staging};
 use crate::error::DiskError;
 use crate::fs::FsPath;
 use crate::intent;
@@ -15,7 +16,15 @@ impl Staging {
     pub(super) fn swap(&self, ready: &Ready) -> Result<(), InstallError> {
         let inner = &*self.inner;
         tree::unmark(inner, &self.folder())?;
-        let Some(before) = &ready.before else { return Ok(self.rename(&self.folder(), &self.local())?) };
+        if let Some(before) = &ready.before {
+            self.set_aside(before)?;
+        }
+        Ok(self.rename(&self.folder(), &self.local())?)
+    }
+
+    /// Renames the install to the backup, if it is `before` until then. On an error a start takes it back.
+    pub(super) fn set_aside(&self, before: &Tree) -> Result<(), InstallError> {
+        let inner = &*self.inner;
         if tree::read(inner, &self.local())? != *before {
             return Err(self.changed());
         }
@@ -24,7 +33,22 @@ impl Staging {
         if tree::read(inner, &self.backup())? != *before {
             return Err(self.changed());
         }
-        Ok(self.rename(&self.folder(), &self.local())?)
+        Ok(())
+    }
+
+    /// Has a start finish what is set aside as an uninstall, and not bring it back.
+    pub(super) fn doom(&self) -> Result<(), InstallError> {
+        let (inner, game) = (&*self.inner, &self.game);
+        let recorded = intent::read(inner, game).and_then(|log| {
+            intent::set_install(inner, game, log, Intent::Uninstalling)
+        });
+        recorded.map_err(|error| {
+            // Where the intent before is still there to read, the new one never got its name, and undoing is safe.
+            if !intent::read(inner, game).is_ok_and(|log| log.intent == Intent::Updating) {
+                self.is_unsound.store(true, Ordering::Relaxed);
+            }
+            error.into()
+        })
     }
 
     /// The install before goes, then the record of the transaction.
@@ -38,7 +62,7 @@ impl Staging {
         intent::clear_install(inner, &self.game, intent)
     }
 
-    fn backup(&self) -> FsPath {
+    pub(super) fn backup(&self) -> FsPath {
         FsPath::game(&self.game).child(tree::BACKUP)
     }
 

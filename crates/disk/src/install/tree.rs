@@ -173,6 +173,8 @@ pub(super) fn observe(inner: &Inner, game: &GameId) -> Result<Observed, DiskErro
     let root = FsPath::game(game);
     let local = match inner.kind(&root.child(LOCAL))? {
         None => LocalState::Absent,
+        // Another launcher's mark does not matter here, and neither does one that is no file.
+        Some(Kind::Dir) if state(inner, &root.child(LOCAL))? == ScratchState::Doomed => LocalState::Doomed,
         Some(Kind::Dir) => LocalState::Folder,
         Some(_) => LocalState::Other,
     };

@@ -1,16 +1,21 @@
 //! Taking an install away.
+//!
+//! It is set aside as by an update, so that whatever ends it before it is known to be what was looked at has it brought back.
+//! Only then is it recorded that it goes.
 
 use bonfire_engine::installs::{Known, Origin, origin};
 use bonfire_engine::recovery::Intent;
 use bonfire_proto::{GameId, RelPath};
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 
 use super::error::NAMED_MAX;
-use super::{InstallError, carry, record, recover, tree};
+use super::tree::{self, Tree};
+use super::{InstallError, Staging, carry, record};
 use crate::error::DiskError;
-use crate::fs::{FsPath, Kind};
-use crate::games::{GamesFolder, Held};
-use crate::{intent, journal};
+use crate::fs::FsPath;
+use crate::games::GamesFolder;
+use crate::intent;
 
 /// What an uninstall did.
 #[derive(Debug)]
@@ -21,46 +26,36 @@ pub struct Uninstalled {
     pub left: Option<DiskError>,
 }
 
+/// An install that was looked at and may go. Nothing is recorded yet, and the game is held.
+#[derive(Debug)]
+pub struct Leaving {
+    staging: Staging,
+    log: intent::IntentLog,
+    seen: Tree,
+}
+
 impl GamesFolder {
-    /// Takes an install away; what was downloaded stays. Files of the player go only with `force`. `keep_going` is asked
-    /// as in a commit.
+    /// Looks at an install that is to be taken away; what was downloaded stays. Files of the player go only with `force`.
+    /// `keep_going` is asked as in a commit. Nothing is changed.
     ///
     /// # Errors
-    /// `NotInstalled`; `PlayersFiles`, also for everything in an install that nobody recorded; `UnknownFormat` for what is not understood; `Busy`; the
-    /// disk's. Nothing was changed then.
-    pub fn uninstall(
+    /// `NotInstalled`; `PlayersFiles`, also for everything in an install that nobody recorded; `UnknownFormat` for what is
+    /// not understood; `Busy`; the disk's.
+    pub fn begin_uninstall(
         &self,
         game: &GameId,
         force: bool,
         keep_going: &dyn Fn(u64) -> bool,
-    ) -> Result<Uninstalled, InstallError> {
-        let inner = &self.inner;
-        let _held = Held::take(inner, game)?;
-        let root = FsPath::game(game);
-        if inner.kind(&root)? != Some(Kind::Dir) {
-            return Err(DiskError::NotFound { what: "game folder", path: inner.shown(&root) }.into());
-        }
-        recover(inner, game)?;
-        let log = intent::read(inner, game)?;
-        let busy = |reason| InstallError::Disk(DiskError::Busy { path: inner.shown(&root), reason });
-        if log.intent != Intent::None {
-            return Err(busy("another transaction is recorded there"));
-        }
-        if inner.kind(&root.child(journal::NAME))?.is_some() {
-            return Err(busy("a download is recorded there"));
-        }
-        let (local, backup) = (root.child(tree::LOCAL), root.child(tree::BACKUP));
-        if inner.kind(&local)? != Some(Kind::Dir) {
+    ) -> Result<Leaving, InstallError> {
+        let (inner, held, log, is_here) = self.clear_way(game)?;
+        let local = FsPath::game(game).child(tree::LOCAL);
+        if !is_here {
             return Err(InstallError::NotInstalled { path: inner.shown(&local) });
         }
-        if inner.kind(&backup)?.is_some() {
-            let what = "something that Bonfire did not put there";
-            return Err(DiskError::InTheWay { path: inner.shown(&backup), what }.into());
-        }
-        let seen = tree::read(inner, &local)?;
+        let seen = tree::read(&inner, &local)?;
         if !force {
-            let was = record::read(inner, &local)?.map(|r| r.files);
-            let live = carry::whose(inner, &local, &seen, was.as_ref(), keep_going)?;
+            let was = record::read(&inner, &local)?.map(|r| r.files);
+            let live = carry::whose(&inner, &local, &seen, was.as_ref(), keep_going)?;
             let was: Option<BTreeMap<RelPath, Known>> =
                 was.map(|files| files.iter().map(|(path, file)| (path.clone(), file.known())).collect());
             let players = live.iter().filter(|(path, now)| origin(was.as_ref(), path, now) != Origin::Installed);
@@ -71,21 +66,51 @@ impl GamesFolder {
                 return Err(InstallError::PlayersFiles { path: inner.shown(&local), count, files });
             }
         }
-        intent::set_install(inner, game, log, Intent::Uninstalling)?;
-        let moved = inner.fs.rename(&local, &backup).map_err(|e| inner.io("setting aside", &local, e));
-        if let Err(error) = moved.and_then(|()| inner.sync_dir(&root)) {
-            if let Err(left) = recover(inner, game) {
-                tracing::warn!(%game, error = %left, "an uninstall that failed is not undone yet");
-            }
-            return Err(error.into());
+        let is_unsound = AtomicBool::new(false);
+        let staging = Staging { inner, _held: held, game: game.clone(), is_update: true, is_unsound };
+        Ok(Leaving { staging, log, seen })
+    }
+
+    /// Both steps of an uninstall at once.
+    ///
+    /// # Errors
+    /// As `begin_uninstall` and `Leaving::finish`.
+    pub fn uninstall(
+        &self,
+        game: &GameId,
+        force: bool,
+        keep_going: &dyn Fn(u64) -> bool,
+    ) -> Result<Uninstalled, InstallError> {
+        self.begin_uninstall(game, force, keep_going)?.finish()
+    }
+}
+
+impl Leaving {
+    /// Takes the install away, if it still is what was looked at.
+    ///
+    /// # Errors
+    /// `Changed` when it is not, which is retryable; the disk's. The install is in its place then. `NotUndone` where a start
+    /// has to bring it back, or to finish.
+    pub fn finish(self) -> Result<Uninstalled, InstallError> {
+        let Self { staging, log, seen } = self;
+        staging.begin(log, Intent::Updating)?;
+        if let Err(error) = staging.set_aside(&seen).and_then(|()| staging.doom()) {
+            return Err(staging.given_up(error));
         }
-        let swept = tree::sweep(inner, &backup)
-            .and_then(|()| inner.sync_dir(&root))
-            .and_then(|()| intent::clear_install(inner, game, Intent::Uninstalling));
-        let left = swept.err();
+        let left = staging.sweep_all().err();
         if let Some(error) = &left {
-            tracing::warn!(%game, %error, "something of an uninstalled game is left");
+            tracing::warn!(game = %staging.game, %error, "something of an uninstalled game is left");
         }
         Ok(Uninstalled { files: seen.files.len() as u64, left })
+    }
+}
+
+impl Staging {
+    fn sweep_all(&self) -> Result<(), DiskError> {
+        let inner = &*self.inner;
+        tree::sweep(inner, &self.folder())?;
+        tree::sweep(inner, &self.backup())?;
+        inner.sync_dir(&FsPath::game(&self.game))?;
+        intent::clear_install(inner, &self.game, Intent::Uninstalling)
     }
 }

@@ -14,13 +14,15 @@ pub enum LocalState {
     Absent,
     /// A folder: the game is installed.
     Folder,
+    /// A folder whose marker says that Bonfire is deleting it: it may be a part of what it was.
+    Doomed,
     /// A file, a link, something else.
     Other,
 }
 
 impl LocalState {
     /// Every value, for tables and tests.
-    pub const ALL: [Self; 3] = [Self::Absent, Self::Folder, Self::Other];
+    pub const ALL: [Self; 4] = [Self::Absent, Self::Folder, Self::Doomed, Self::Other];
 }
 
 /// What `.local.installing/` or `.local.backup/` is.
@@ -102,6 +104,9 @@ pub enum Riddle {
     NoFolder,
     /// `local/`, the previous install and a staged one are all there: none of ours ends so, so one is somebody else's.
     ThreeInstalls,
+    /// What stands where an install does may be a part of one only: it says that it is being deleted. A disk that keeps the
+    /// order of what it was told to keep never ends so.
+    DoomedInstall,
     /// The install is gone, and what is left of the one before it may be a part only.
     PartOfInstall,
 }
@@ -116,13 +121,14 @@ pub fn decide(intent: Intent, seen: Observed) -> Result<Steps, Riddle> {
     let is_here = local == LocalState::Folder;
     match intent {
         Intent::Unreadable => Ok(Steps::default()),
+        _ if local == LocalState::Doomed => Err(Riddle::DoomedInstall),
         Intent::None | Intent::Downloading => {
             // Only a marker proves that these are a launcher's and not a person's.
             let sweeps_staging = staging.is_marked();
             match (backup.is_marked(), local) {
                 (false, _) => Ok(Steps { sweeps_staging, ..Steps::default() }),
                 (true, LocalState::Folder) => Ok(Steps { sweeps_staging, sweeps_backup: true, ..Steps::default() }),
-                (true, LocalState::Absent | LocalState::Other) => Err(Riddle::PartOfInstall),
+                (true, LocalState::Absent | LocalState::Doomed | LocalState::Other) => Err(Riddle::PartOfInstall),
             }
         }
         _ if local == LocalState::Other || staging == S::Other || backup == S::Other => Err(Riddle::NoFolder),

@@ -76,6 +76,9 @@ impl Slip {
     ];
 }
 
+/// In the words of an error after which the disk is not known to be as before.
+const NOT_UNDONE: &str = "could not be undone";
+
 /// What the player wrote last.
 const FRESH: &str = "saves/1.sav";
 
@@ -294,6 +297,15 @@ fn errors(work: Work, disk: &Disk, total: u64, effort: &Effort, report: &mut Rep
                 continue;
             }
             report.errors += 1;
+            // Who is told that it failed, and of nothing that is left, has the install that was there.
+            if let (Work::Uninstall, Err(said)) = (work, &played)
+                && !said.contains(NOT_UNDONE)
+                && !fs.acks().contains(&Ack::Removed)
+                && tree(fs.disk().seen()) != Some(shown(&self::played()))
+            {
+                let what = format!("said {said}, and the install is {:?}", tree(fs.disk().seen()));
+                report.violation("Uninstall", &format!("{kind:?} at {at}"), &what);
+            }
             for disk in [fs.disk(), fs.disk().crashed(0)] {
                 report.states += 1;
                 if let Err(e) = start_on(work, disk, &fs.acks(), None, &mut Report::default()) {

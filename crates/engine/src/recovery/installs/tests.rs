@@ -55,10 +55,11 @@ fn cut(intent: Intent, seen: Observed, steps: Steps) -> Vec<(Intent, Observed)> 
 #[test]
 fn every_state_is_decided_and_the_counts_are_known() {
     let decided: Vec<_> = all().map(|(i, o)| decide(i, o)).collect();
-    assert_eq!(decided.len(), 6 * 75);
+    assert_eq!(decided.len(), 6 * 100);
     let riddles = |r: Riddle| decided.iter().filter(|d| **d == Err(r)).count();
     assert_eq!(riddles(Riddle::PartOfInstall), 2 * 2 * 5 * 2 + 4 * 2 + 4, "without intent, installing, updating");
     assert_eq!(riddles(Riddle::NoFolder), 3 * (75 - 2 * 4 * 4));
+    assert_eq!(riddles(Riddle::DoomedInstall), 5 * 25);
     assert_eq!(riddles(Riddle::ThreeInstalls), 3 * 2);
 }
 
@@ -119,6 +120,7 @@ fn what_may_be_a_part_of_an_install_is_never_made_one() {
     for (intent, seen) in all() {
         let Ok(steps) = decide(intent, seen) else { continue };
         assert!(!(steps.restores_backup && seen.backup == ScratchState::Doomed), "{intent:?} {seen:?}");
+        assert!(seen.local != LocalState::Doomed || intent == Intent::Unreadable, "{intent:?} {seen:?}");
     }
 }
 
@@ -147,7 +149,10 @@ fn each_transaction_cut_off_anywhere_leaves_the_old_install_or_the_new_one() {
         (Intent::Updating, at(L::Folder, S::Absent, S::Absent), L::Folder),
     ];
     let uninstall = [
-        (Intent::Uninstalling, at(L::Folder, S::Absent, S::Absent), L::Folder),
+        (Intent::Updating, at(L::Folder, S::Marked, S::Absent), L::Folder),
+        (Intent::Updating, at(L::Absent, S::Marked, S::Unmarked), L::Folder),
+        (Intent::Uninstalling, at(L::Absent, S::Marked, S::Unmarked), L::Absent),
+        (Intent::Uninstalling, at(L::Absent, S::Doomed, S::Unmarked), L::Absent),
         (Intent::Uninstalling, at(L::Absent, S::Absent, S::Unmarked), L::Absent),
         (Intent::Uninstalling, at(L::Absent, S::Absent, S::Doomed), L::Absent),
         (Intent::Uninstalling, at(L::Absent, S::Absent, S::Absent), L::Absent),
