@@ -3,7 +3,7 @@
 
 #![allow(clippy::print_stdout, reason = "the counts are the result")]
 
-use bonfire_testkit::model_disk::installs::{Slip, Work, explore_installs};
+use bonfire_testkit::model_disk::installs::{Blind, Slip, Work, Write, explore_installs, explore_writers};
 use bonfire_testkit::model_disk::{Effort, Report};
 
 const EFFORT: Effort =
@@ -29,5 +29,24 @@ fn a_careless_install_is_caught() {
         println!("{slip:?} fired {fired}: {:?}", report.first.first());
         assert!(fired > 0, "{slip:?} never came about");
         assert!(report.violations > 0, "{slip:?} was not caught in {work:?}");
+    }
+}
+
+#[test]
+fn what_a_program_writes_to_an_install_at_any_moment_is_there_afterwards() {
+    for (write, work) in Write::ALL {
+        let report = explore_writers(write, work, None);
+        println!("{write:?} during {work:?}: {report:?}");
+        assert_eq!(report.violations, 0, "{:#?}", report.first);
+        assert!(report.points > 10, "{report:?}");
+    }
+}
+
+#[test]
+fn work_that_looks_only_once_is_caught() {
+    for (blind, write, work) in Blind::ALL {
+        let report = explore_writers(write, work, Some(blind));
+        println!("{blind:?}: {:?}", report.first.first());
+        assert!(report.violations > 0, "{blind:?} was not caught in {work:?}");
     }
 }

@@ -19,6 +19,10 @@ use super::fs::{Failure, ModelFs};
 use super::scenario::Ack;
 use super::state::{Disk, Image};
 
+mod writers;
+
+pub use writers::{Blind, Write, explore_writers};
+
 const GAME: &str = "doom";
 
 /// What is done with an install.
