@@ -117,6 +117,11 @@ pub struct Meta {
     pub mtime_ns: i64,
     /// Number of the file system that holds it; 0 where the platform does not tell.
     pub device: u64,
+    /// Number of the file there, which a file that takes its place does not have; 0 where the platform does not tell.
+    pub inode: u64,
+    /// When anything of it changed last, its names included, in nanoseconds since 1970. No program sets it. 0 where the
+    /// platform does not tell.
+    pub ctime_ns: i64,
 }
 
 /// A name in a folder.

@@ -11,6 +11,7 @@ mod mend;
 mod place;
 mod record;
 mod recover;
+mod stamp;
 mod swap;
 mod tree;
 mod uninstall;
@@ -29,11 +30,12 @@ use crate::games::{Held, Inner};
 
 pub use carry::Ready;
 pub use error::InstallError;
-pub use mend::{CheckedInstall, Mended};
+pub use mend::{CheckedInstall, Finding, Mended};
 pub use place::{Placing, is_program};
 pub use record::{InstallRecord, InstalledFile};
 pub use recover::InstallRecovery;
 pub(crate) use recover::recover;
+pub use stamp::ExactStamp;
 pub use uninstall::{Leaving, Uninstalled};
 
 /// An install or update that is recorded, with an empty folder to unpack into. Dropped, it is undone at the next start.

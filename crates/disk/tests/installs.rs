@@ -430,14 +430,16 @@ fn what_is_missing_or_damaged_is_put_back_and_what_was_changed_only_when_it_is_a
     put(&dir, "doom/local/1.sav", "a save of years");
     fs::remove_dir_all(dir.path().join("doom/local/maps")).unwrap();
     let checked = folder.check_install(&game(), &|_| true).unwrap().unwrap();
-    let faults: Vec<(&str, Fault)> = checked.faults.iter().map(|(path, fault)| (path.as_str(), *fault)).collect();
+    let faults: Vec<(&str, Fault)> = checked.faults.iter().map(|(path, found)| (path.as_str(), found.fault)).collect();
     let (missing, damaged, changed) = (Fault::Missing, Fault::Damaged, Fault::Changed);
     assert_eq!(faults, [("doom.cfg", changed), ("doom.exe", damaged), ("maps/e1m1", missing), ("maps/e1m2", missing)]);
-    let wanted: BTreeMap<_, _> = checked.faults.into_iter().filter(|(_, fault)| *fault != Fault::Changed).collect();
+    let wanted: BTreeMap<_, _> = checked.faults.into_iter().filter(|(_, found)| found.fault != Fault::Changed).collect();
     let staging = folder.begin_mend(&game()).unwrap();
     let unpacked = unpack(&staging, &[("doom.exe", "one"), ("maps/e1m1", "map"), ("maps/e1m2", "MAP")]);
     let mended = staging.mend(&unpacked, &wanted).unwrap();
-    assert_eq!((mended.files, mended.kept.len()), (3, 0));
+    assert_eq!(mended.files, 3);
+    let kept: Vec<_> = mended.kept.iter().map(RelPath::as_str).collect();
+    assert_eq!(kept, ["doom.exe.kept"], "it may be somebody's who set its time back");
     let left = folder.check_install(&game(), &|_| true).unwrap().unwrap().faults;
     assert_eq!(left.keys().map(RelPath::as_str).collect::<Vec<_>>(), ["doom.cfg"]);
     let staging = folder.begin_mend(&game()).unwrap();
@@ -445,10 +447,50 @@ fn what_is_missing_or_damaged_is_put_back_and_what_was_changed_only_when_it_is_a
     let mended = staging.mend(&unpacked, &left).unwrap();
     assert_eq!(mended.kept.iter().map(RelPath::as_str).collect::<Vec<_>>(), ["doom.cfg.kept"]);
     let mut whole = of(files);
-    whole.extend(of(&[("doom.cfg.kept", "mine!"), ("1.sav", "a save of years")]));
+    whole.extend(of(&[("doom.cfg.kept", "mine!"), ("doom.exe.kept", "ONE"), ("1.sav", "a save of years")]));
     assert_eq!(local(&dir), whole);
     assert_eq!(root(&dir), ["doom.eti", "local", "version.ini"]);
     assert_eq!(folder.check_install(&game(), &|_| true).unwrap().unwrap().faults.len(), 0);
+}
+
+#[test]
+fn nothing_that_came_or_changed_after_the_look_is_replaced_by_a_repair() {
+    let (dir, folder) = downloaded();
+    install(&folder, &[("doom.cfg", "default"), ("maps/e1m1", "map")]).unwrap();
+    put(&dir, "doom/local/doom.cfg", "mine!");
+    fs::remove_dir_all(dir.path().join("doom/local/maps")).unwrap();
+    let faults = folder.check_install(&game(), &|_| true).unwrap().unwrap().faults;
+    for (path, text) in [("maps/e1m1", "a map of mine"), ("doom.cfg", "mine, and better")] {
+        let staging = folder.begin_mend(&game()).unwrap();
+        let unpacked = unpack(&staging, &[("doom.cfg", "default"), ("maps/e1m1", "map")]);
+        // The game runs, or the player copies something there, while it is unpacked.
+        put(&dir, &format!("doom/local/{path}"), text);
+        let before = local(&dir);
+        let error = staging.mend(&unpacked, &faults).unwrap_err();
+        assert!(matches!(error, InstallError::Disk(DiskError::Changed { .. })) && error.is_retryable(), "{error}");
+        assert_eq!(local(&dir), before);
+        assert_eq!(root(&dir), ["doom.eti", "local", "version.ini"]);
+        if path.contains('/') {
+            fs::remove_dir_all(dir.path().join("doom/local/maps")).unwrap();
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_another_of_its_length_and_time_took_the_place_of_is_the_players() {
+    let (dir, folder) = downloaded();
+    install(&folder, &[("doom.exe", "one"), ("doom.cfg", "default")]).unwrap();
+    let exe = dir.path().join("doom/local/doom.exe");
+    let time = fs::metadata(&exe).unwrap().modified().unwrap();
+    put(&dir, "doom/local/patched", "ONE");
+    let patched = dir.path().join("doom/local/patched");
+    fs::File::options().write(true).open(&patched).unwrap().set_modified(time).unwrap();
+    fs::rename(&patched, &exe).unwrap();
+    let error = folder.uninstall(&game(), false, &|_| true).unwrap_err();
+    assert!(matches!(error, InstallError::PlayersFiles { count: 1, .. }), "{error}");
+    install(&folder, &[("doom.exe", "two"), ("doom.cfg", "default")]).unwrap();
+    assert_eq!(local(&dir), of(&[("doom.exe", "two"), ("doom.exe.kept", "ONE"), ("doom.cfg", "default")]));
 }
 
 #[test]

@@ -7,13 +7,13 @@ use bonfire_engine::installs::{Carried, Known, carry};
 use bonfire_proto::RelPath;
 
 use super::record::{self, InstallRecord, InstalledFile};
+use super::stamp::ExactStamp;
 use super::tree::{self, Tree};
 use super::{InstallError, Staging};
 use crate::atomic;
 use crate::error::DiskError;
 use crate::fs::{FsPath, OpenMode, read_full_at, write_all_at};
 use crate::games::Inner;
-use crate::hash::FileStamp;
 use crate::sweep::sync_dirs;
 
 /// Bytes read at once.
@@ -45,9 +45,9 @@ impl Staging {
         let inner = &*self.inner;
         let staged = tree::read(inner, &self.folder())?;
         self.check_unpacked(&staged, unpacked)?;
-        let before = self.is_update.then(|| tree::read(inner, &self.local())).transpose()?;
+        let mut before = self.is_update.then(|| tree::read(inner, &self.local())).transpose()?;
         let (mut dirty, mut carried) = (BTreeSet::new(), Vec::new());
-        if let Some(before) = &before {
+        if let Some(before) = &mut before {
             if let Some(first) = before.odd.first() {
                 let (path, count) = (inner.shown(&self.local()), before.odd.len() as u64);
                 return Err(InstallError::CannotCarry { path, count, first: first.clone() });
@@ -56,27 +56,45 @@ impl Staging {
             let live = whose(inner, &self.local(), before, was.as_ref(), keep_going)?;
             let was = was.map(|files| files.iter().map(|(path, file)| (path.clone(), file.known())).collect());
             carried = carry(was.as_ref(), &live, unpacked).files;
+            let mut linked = Vec::new();
             for one in &carried {
                 if !keep_going(0) {
                     return Err(InstallError::Cancelled);
                 }
-                self.bring(one, &mut dirty)?;
+                if self.bring(one, &mut dirty)? {
+                    linked.push(&one.from);
+                }
             }
             for folder in &before.folders {
                 self.make_folder(folder, &mut dirty)?;
             }
+            self.note_linked(before, linked)?;
         }
-        let is_players = |path: &RelPath| carried.iter().any(|c| c.to == *path);
+        let players: BTreeSet<&RelPath> = carried.iter().map(|c| &c.to).collect();
         let installed = |(path, known): (&RelPath, &Known)| {
-            let stamp = staged.files.get(path).filter(|_| !is_players(path));
-            let file = InstalledFile { size: known.size, mtime_ns: stamp.map(|s| s.mtime_ns), blake3: known.blake3 };
-            (path.clone(), file)
+            let stamp = staged.files.get(path).filter(|_| !players.contains(path));
+            (path.clone(), InstalledFile::new(known, stamp))
         };
         let files = unpacked.iter().map(installed).collect();
         sync_dirs(inner, &dirty)?;
         record::write(inner, &self.folder(), &InstallRecord::new(version.to_owned(), files))?;
         let bytes = unpacked.values().map(|k| k.size).sum();
         Ok(Ready { before, carried, files: unpacked.len() as u64, bytes })
+    }
+
+    /// Another name of a file is told as a change of it: these were given one just now.
+    fn note_linked(&self, before: &mut Tree, linked: Vec<&RelPath>) -> Result<(), DiskError> {
+        let inner = &*self.inner;
+        for path in linked {
+            let at = self.local().beneath(path);
+            let now = inner.fs.stat(&at).map_err(|e| inner.io("looking at", &at, e))?;
+            let (Some(was), Some(now)) = (before.files.get_mut(path), now) else { continue };
+            let now = ExactStamp::of(&now);
+            if was.is_but_for_names(&now) {
+                *was = now;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn local(&self) -> FsPath {
@@ -107,8 +125,8 @@ impl Staging {
     }
 
     /// Brings one of the player's files into the staging folder, by another name of the same file where that can be, and
-    /// as a durable copy elsewhere.
-    fn bring(&self, one: &Carried, dirty: &mut BTreeSet<FsPath>) -> Result<(), InstallError> {
+    /// as a durable copy elsewhere. Returns whether it is the same file.
+    fn bring(&self, one: &Carried, dirty: &mut BTreeSet<FsPath>) -> Result<bool, InstallError> {
         let inner = &*self.inner;
         let (from, to) = (self.local().beneath(&one.from), self.folder().beneath(&one.to));
         if let Some(folder) = one.to.parent() {
@@ -124,7 +142,7 @@ impl Staging {
         from: &FsPath,
         to: &FsPath,
         dirty: &mut BTreeSet<FsPath>,
-    ) -> Result<(), InstallError> {
+    ) -> Result<bool, InstallError> {
         let inner = &*self.inner;
         dirty.insert(to.parent().unwrap_or_else(FsPath::root));
         match inner.fs.hard_link(from, to) {
@@ -132,14 +150,17 @@ impl Staging {
                 // What the player wrote a moment ago may be in the cache only, and this name is to be kept.
                 let file = inner.fs.open_read(to).map_err(|e| inner.io("opening", to, e))?;
                 file.sync().map_err(|e| inner.io("syncing", to, e))?;
-                Ok(())
+                Ok(true)
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => Err(DiskError::Changed { path: inner.shown(from) }.into()),
             Err(e) if matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
                 Err(inner.io("carrying over", from, e).into())
             }
             // No hard links here, or not of this file.
-            Err(_) => Ok(copy(inner, from, to)?),
+            Err(_) => {
+                copy(inner, from, to)?;
+                Ok(false)
+            }
         }
     }
 }
@@ -166,7 +187,7 @@ pub(super) fn whose(
 pub(super) fn hash(
     inner: &Inner,
     at: &FsPath,
-    stamp: &FileStamp,
+    stamp: &ExactStamp,
     keep_going: &dyn Fn(u64) -> bool,
 ) -> Result<Known, InstallError> {
     let changed = || InstallError::Disk(DiskError::Changed { path: inner.shown(at) });
@@ -186,7 +207,7 @@ pub(super) fn hash(
             return Err(InstallError::Cancelled);
         }
     }
-    let is_same = FileStamp::of(&file.stat().map_err(|e| inner.io("looking at", at, e))?) == *stamp;
+    let is_same = ExactStamp::of(&file.stat().map_err(|e| inner.io("looking at", at, e))?) == *stamp;
     if size != stamp.size || !is_same {
         return Err(changed());
     }
@@ -196,6 +217,11 @@ pub(super) fn hash(
 /// Copies a file with its time of last change, its content durable.
 fn copy(inner: &Inner, from: &FsPath, to: &FsPath) -> Result<(), DiskError> {
     let source = inner.fs.open_read(from).map_err(|e| inner.io("opening", from, e))?;
+    // Nobody counted these bytes before: where hard links can be, they take none.
+    let len = source.stat().map_err(|e| inner.io("looking at", from, e))?.len;
+    if inner.fs.free_space().map_err(|e| inner.io("looking at", to, e))? < len {
+        return Err(inner.io("carrying over", from, io::ErrorKind::StorageFull.into()));
+    }
     let target = inner.fs.open_write(to, OpenMode::New).map_err(|e| inner.io("making", to, e))?;
     let (mut buf, mut at) = (vec![0; PIECE], 0u64);
     loop {

@@ -4,6 +4,7 @@
 //! `local/` stays. Each file is the old one or the new one at any moment.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::sync::atomic::AtomicBool;
 
 use bonfire_engine::installs::{Fault, Known, fault, set_aside};
@@ -11,11 +12,11 @@ use bonfire_engine::recovery::Intent;
 use bonfire_proto::{GameId, RelPath};
 
 use super::record::{self, InstalledFile};
+use super::stamp::ExactStamp;
 use super::{InstallError, Staging, begin, carry, tree};
 use crate::error::DiskError;
 use crate::fs::{FsPath, Kind};
-use crate::games::{GamesFolder, Held};
-use crate::hash::FileStamp;
+use crate::games::{GamesFolder, Held, Inner};
 use crate::sweep::sync_dirs;
 
 /// What an install is found to be.
@@ -26,7 +27,18 @@ pub struct CheckedInstall {
     /// Bytes that were read.
     pub bytes: u64,
     /// The files that are not as they were installed.
-    pub faults: BTreeMap<RelPath, Fault>,
+    pub faults: BTreeMap<RelPath, Finding>,
+}
+
+/// A file that is not as it was installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Finding {
+    /// What is wrong with it.
+    pub fault: Fault,
+    /// Bytes that it was installed with.
+    pub size: u64,
+    /// What lay there when that was found; `None` when nothing did. Only this is ever replaced.
+    pub seen: Option<ExactStamp>,
 }
 
 /// What a repair did.
@@ -34,7 +46,7 @@ pub struct CheckedInstall {
 pub struct Mended {
     /// Files that were put back.
     pub files: u64,
-    /// Where the changed ones among them are now.
+    /// Where what lay there before is now.
     pub kept: Vec<RelPath>,
 }
 
@@ -71,9 +83,9 @@ impl GamesFolder {
                 }
                 None => None,
             };
-            let is_untouched = stamp.is_some_and(|stamp| was.is(stamp));
+            let is_untouched = stamp.is_some_and(|stamp| was.is_dated_as(stamp));
             if let Some(fault) = fault(&was.known(), now.as_ref(), is_untouched) {
-                out.faults.insert(path.clone(), fault);
+                out.faults.insert(path.clone(), Finding { fault, size: was.size, seen: stamp.copied() });
             }
         }
         Ok(Some(out))
@@ -99,27 +111,30 @@ impl GamesFolder {
 
 impl Staging {
     /// Puts files that were unpacked into the places of those that are missing, damaged or changed, and ends the transaction.
-    /// Changed ones are kept beside.
+    /// Whatever lies there is kept beside.
     ///
     /// # Errors
-    /// `NotAsUnpacked` for one that is not what was installed; `InTheWay` for anything but a file in its place; the disk's.
-    /// What was put back before stays, and the rest is as it was.
+    /// `NotAsUnpacked` for one that is not what was installed; `InTheWay` for anything but a file in its place; `Changed`,
+    /// which is retryable, for a file that is another than was found, or came since; the disk's. What was put back before
+    /// stays, and the rest is as it was.
     pub fn mend(
         self,
         unpacked: &BTreeMap<RelPath, Known>,
-        faults: &BTreeMap<RelPath, Fault>,
+        faults: &BTreeMap<RelPath, Finding>,
     ) -> Result<Mended, InstallError> {
-        let mended = self.put_back(unpacked, faults);
-        let ended = self.undo();
-        let mended = mended?;
-        ended?;
-        Ok(mended)
+        match self.put_back(unpacked, faults) {
+            Ok(mended) => {
+                self.undo()?;
+                Ok(mended)
+            }
+            Err(error) => Err(self.given_up(error)),
+        }
     }
 
     fn put_back(
         &self,
         unpacked: &BTreeMap<RelPath, Known>,
-        faults: &BTreeMap<RelPath, Fault>,
+        faults: &BTreeMap<RelPath, Finding>,
     ) -> Result<Mended, InstallError> {
         let inner = &*self.inner;
         let local = self.local();
@@ -128,8 +143,8 @@ impl Staging {
         let Some(mut record) = record::read(inner, &local)? else {
             return Err(DiskError::Changed { path: inner.shown(&local) }.into());
         };
-        let mut stamps = Vec::new();
-        for path in faults.keys() {
+        let changed = |path: &RelPath| InstallError::from(DiskError::Changed { path: inner.shown(&local.beneath(path)) });
+        for (path, found) in faults {
             let differs =
                 |reason| InstallError::NotAsUnpacked { path: inner.shown(&self.folder().beneath(path)), reason };
             let stamp = staged.files.get(path).ok_or_else(|| differs("it is not in what is downloaded now"))?;
@@ -137,7 +152,6 @@ impl Staging {
             if unpacked.get(path).copied() != was || was.is_none_or(|was| was.size != stamp.size) {
                 return Err(differs("another version is downloaded than the one that is installed"));
             }
-            stamps.push((path.clone(), *stamp));
             match inner.kind(&local.beneath(path))? {
                 None | Some(Kind::File) => {}
                 Some(_) => {
@@ -145,33 +159,69 @@ impl Staging {
                     return Err(DiskError::InTheWay { path: inner.shown(&local.beneath(path)), what }.into());
                 }
             }
+            // It was unpacked for minutes, and what came meanwhile nobody looked at.
+            if live.files.get(path) != found.seen.as_ref() {
+                return Err(changed(path));
+            }
         }
-        let changed = faults.iter().filter(|(_, fault)| **fault == Fault::Changed).map(|(path, _)| path);
-        let aside = set_aside(changed, live.files.keys().chain(record.files.keys()));
-        let mut dirty = BTreeSet::new();
+        let there = faults.iter().filter_map(|(path, found)| Some((path, found.seen?)));
+        let aside = set_aside(there.clone().map(|(path, _)| path), live.files.keys().chain(record.files.keys()));
+        let (mut dirty, mut linked) = (BTreeSet::new(), BTreeSet::new());
         for (path, to) in &aside {
             // A second name, so that at no moment there is none.
-            self.bring_within(&local.beneath(path), &local.beneath(to), &mut dirty)?;
+            if self.bring_within(&local.beneath(path), &local.beneath(to), &mut dirty)? {
+                linked.insert(path);
+            }
         }
         sync_dirs(inner, &dirty)?;
         let mut dirty = BTreeSet::new();
-        for (path, stamp) in &stamps {
+        for (path, found) in faults {
             if let Some(folder) = path.parent() {
                 super::place::make_folder(inner, &local, &folder, &mut dirty)?;
             }
-            let to = local.beneath(path);
-            inner.fs.rename(&self.folder().beneath(path), &to).map_err(|e| inner.io("putting back", &to, e))?;
+            let (from, to) = (self.folder().beneath(path), local.beneath(path));
+            match found.seen {
+                None if !self.put_where_nothing_is(&from, &to)? => return Err(changed(path)),
+                None => {}
+                Some(seen) => {
+                    let is_it = |now: &ExactStamp| {
+                        if linked.contains(path) { now.is_but_for_names(&seen) } else { *now == seen }
+                    };
+                    if !look(inner, &to)?.is_some_and(|now| is_it(&now)) {
+                        return Err(changed(path));
+                    }
+                    inner.fs.rename(&from, &to).map_err(|e| inner.io("putting back", &to, e))?;
+                }
+            }
             dirty.insert(to.parent().unwrap_or_else(FsPath::root));
-            note(&mut record.files, path, stamp);
+            // Its names changed, and with them what tells that nobody touched it.
+            let (put, staged) = (look(inner, &to)?, staged.files.get(path));
+            if let (Some(put), Some(staged), Some(file)) = (put, staged, record.files.get_mut(path))
+                && put.is_but_for_names(staged)
+            {
+                *file = InstalledFile::new(&file.known(), Some(&put));
+            }
         }
         sync_dirs(inner, &dirty)?;
         record::write(inner, &local, &record)?;
-        Ok(Mended { files: stamps.len() as u64, kept: aside.into_values().collect() })
+        Ok(Mended { files: faults.len() as u64, kept: aside.into_values().collect() })
+    }
+
+    /// Moves a file to a place where nothing may be; false when something is there by now.
+    fn put_where_nothing_is(&self, from: &FsPath, to: &FsPath) -> Result<bool, DiskError> {
+        let inner = &*self.inner;
+        match inner.fs.hard_link(from, to) {
+            // Unlike a rename this never takes the place of what came a moment ago.
+            Ok(()) => inner.fs.remove_file(from).map_err(|e| inner.io("putting back", to, e))?,
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+            Err(_) if inner.kind(to)?.is_some() => return Ok(false),
+            Err(_) => inner.fs.rename(from, to).map_err(|e| inner.io("putting back", to, e))?,
+        }
+        Ok(true)
     }
 }
 
-fn note(files: &mut BTreeMap<RelPath, InstalledFile>, path: &RelPath, stamp: &FileStamp) {
-    if let Some(file) = files.get_mut(path) {
-        file.mtime_ns = Some(stamp.mtime_ns);
-    }
+fn look(inner: &Inner, at: &FsPath) -> Result<Option<ExactStamp>, DiskError> {
+    let meta = inner.fs.stat(at).map_err(|e| inner.io("looking at", at, e))?;
+    Ok(meta.filter(|meta| meta.kind == Kind::File).map(|meta| ExactStamp::of(&meta)))
 }

@@ -8,11 +8,11 @@ use bonfire_engine::installs::Known;
 use bonfire_proto::{Digest, RelPath};
 use serde::{Deserialize, Serialize};
 
+use super::stamp::ExactStamp;
 use crate::atomic;
 use crate::error::DiskError;
 use crate::fs::FsPath;
 use crate::games::Inner;
-use crate::hash::FileStamp;
 
 /// Its name in the install.
 pub(super) const NAME: &str = ".bonfire.install";
@@ -27,9 +27,16 @@ const LEN_MAX: u64 = 512 << 20;
 pub struct InstalledFile {
     /// Bytes.
     pub size: u64,
-    /// Time of last change when it was installed, in nanoseconds since 1970: as long as it and the size are the same, the
-    /// content is taken to be. `None` when something else lay there from the beginning.
+    /// Time of last change when it was installed, in nanoseconds since 1970. `None` when something else lay there from the
+    /// beginning.
     pub mtime_ns: Option<i64>,
+    /// Its number when it was installed; 0 where the platform does not tell.
+    #[serde(default)]
+    pub inode: u64,
+    /// When anything of it had changed last; 0 where the platform does not tell. As long as all of this is the same, the
+    /// content is taken to be.
+    #[serde(default)]
+    pub ctime_ns: i64,
     /// BLAKE3 of its content.
     pub blake3: Digest,
 }
@@ -39,7 +46,24 @@ impl InstalledFile {
         Known { size: self.size, blake3: self.blake3 }
     }
 
-    pub(super) fn is(&self, stamp: &FileStamp) -> bool {
+    /// A file with this content; of `None`, something else lies there.
+    pub(super) fn new(known: &Known, stamp: Option<&ExactStamp>) -> Self {
+        Self {
+            size: known.size,
+            mtime_ns: stamp.map(|s| s.mtime_ns),
+            inode: stamp.map_or(0, |s| s.inode),
+            ctime_ns: stamp.map_or(0, |s| s.ctime_ns),
+            blake3: known.blake3,
+        }
+    }
+
+    /// Whether nobody touched it since.
+    pub(super) fn is(&self, stamp: &ExactStamp) -> bool {
+        self.is_dated_as(stamp) && (self.inode, self.ctime_ns) == (stamp.inode, stamp.ctime_ns)
+    }
+
+    /// Whether it has the length and the time that it was installed with.
+    pub(super) fn is_dated_as(&self, stamp: &ExactStamp) -> bool {
         self.size == stamp.size && self.mtime_ns == Some(stamp.mtime_ns)
     }
 }

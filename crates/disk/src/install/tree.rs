@@ -10,11 +10,11 @@ use bonfire_proto::limits::{MANIFEST_FILES_MAX, PATH_DEPTH_MAX};
 use bonfire_proto::{GameId, RelPath};
 
 use super::record;
+use super::stamp::ExactStamp;
 use crate::atomic;
 use crate::error::DiskError;
 use crate::fs::{EntryName, FsPath, Kind};
 use crate::games::Inner;
-use crate::hash::FileStamp;
 
 /// The install.
 pub(crate) const LOCAL: &str = "local";
@@ -33,7 +33,7 @@ const MARKER_LEN_MAX: u64 = 4096;
 /// What lies in a tree, but for its record and marker.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Tree {
-    pub(super) files: BTreeMap<RelPath, FileStamp>,
+    pub(super) files: BTreeMap<RelPath, ExactStamp>,
     pub(super) folders: BTreeSet<RelPath>,
     /// Links, special files, names that no `RelPath` can hold, as they are shown.
     pub(super) odd: BTreeSet<String>,
@@ -68,7 +68,7 @@ pub(super) fn read(inner: &Inner, top: &FsPath) -> Result<Tree, DiskError> {
                     let Some(meta) = meta.filter(|m| m.kind == Kind::File) else {
                         return Err(DiskError::Changed { path: inner.shown(&at) });
                     };
-                    tree.files.insert(path, FileStamp::of(&meta));
+                    tree.files.insert(path, ExactStamp::of(&meta));
                     if tree.files.len() > MANIFEST_FILES_MAX {
                         let limit = MANIFEST_FILES_MAX as u64;
                         return Err(DiskError::TooMuch { path: inner.shown(top), what: "files", limit });

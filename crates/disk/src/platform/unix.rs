@@ -118,15 +118,22 @@ fn kind_of(t: FileType) -> Kind {
 }
 
 fn meta_of(stat: &fs::Stat) -> Meta {
+    let ns = |secs, nanos| i64::saturating_mul(secs, 1_000_000_000).saturating_add(nanos);
     #[expect(clippy::useless_conversion, reason = "the widths of these fields differ between platforms")]
-    let (secs, nanos) = (i64::from(stat.st_mtime), i64::try_from(stat.st_mtime_nsec).unwrap_or(0));
+    let mtime_ns = ns(i64::from(stat.st_mtime), i64::try_from(stat.st_mtime_nsec).unwrap_or(0));
+    #[expect(clippy::useless_conversion, reason = "the widths of these fields differ between platforms")]
+    let ctime_ns = ns(i64::from(stat.st_ctime), i64::try_from(stat.st_ctime_nsec).unwrap_or(0));
     #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "a number to compare, signed on some platforms")]
     let device = stat.st_dev as u64;
+    #[expect(clippy::useless_conversion, reason = "the widths of these fields differ between platforms")]
+    let inode = u64::from(stat.st_ino);
     Meta {
         kind: kind_of(FileType::from_raw_mode(stat.st_mode)),
         len: u64::try_from(stat.st_size).unwrap_or(0),
-        mtime_ns: secs.saturating_mul(1_000_000_000).saturating_add(nanos),
+        mtime_ns,
         device,
+        inode,
+        ctime_ns,
     }
 }
 

@@ -79,7 +79,7 @@ fn kind_of(meta: &Metadata) -> Kind {
 fn meta_of(meta: &Metadata) -> Meta {
     let since_1970 = i128::from(meta.last_write_time()) - i128::from(EPOCH_100NS);
     let mtime_ns = i64::try_from(since_1970 * 100).unwrap_or(i64::MAX);
-    Meta { kind: kind_of(meta), len: meta.len(), mtime_ns, device: 0 }
+    Meta { kind: kind_of(meta), len: meta.len(), mtime_ns, device: 0, inode: 0, ctime_ns: 0 }
 }
 
 fn regular(file: File, writable: bool) -> io::Result<Box<dyn FsFile>> {

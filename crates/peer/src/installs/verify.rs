@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use bonfire_disk::install::{CheckedInstall, Mended};
+use bonfire_disk::install::{CheckedInstall, Finding, Mended};
 use bonfire_engine::event::VerifiedInstall;
 use bonfire_engine::installs::Fault;
 use bonfire_engine::snapshot::Phase;
@@ -29,7 +29,7 @@ impl Installer {
             return Ok(Some(VerifiedInstall::default()));
         };
         let (changed, mut wrong): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            faults.into_iter().partition(|(_, fault)| *fault == Fault::Changed);
+            faults.into_iter().partition(|(_, found)| found.fault == Fault::Changed);
         let changed_files = changed.keys().map(ToString::to_string).collect();
         if restore {
             wrong.extend(changed);
@@ -41,7 +41,7 @@ impl Installer {
     }
 
     /// Unpacks these files again, and puts them in their places.
-    async fn mend(&self, work: &Work, wrong: BTreeMap<RelPath, Fault>) -> Result<Mended, Stop> {
+    async fn mend(&self, work: &Work, wrong: BTreeMap<RelPath, Finding>) -> Result<Mended, Stop> {
         self.spare_players(&work.game).await?;
         let mut payload = payload::look(work).await?;
         payload.only = Some(wrong.keys().cloned().collect::<BTreeSet<_>>());

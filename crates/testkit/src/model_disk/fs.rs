@@ -199,10 +199,10 @@ impl Inner {
     }
 
     fn meta(&self, ino: Ino) -> Meta {
-        let device = self.disk.device(ino);
+        let (device, inode) = (self.disk.device(ino), u64::from(ino));
         match self.node(ino) {
-            Some(Node::File(c, t)) => Meta { kind: Kind::File, len: c.len(), mtime_ns: *t, device },
-            _ => Meta { kind: self.kind(ino), len: 0, mtime_ns: 0, device },
+            Some(Node::File(c, t)) => Meta { kind: Kind::File, len: c.len(), mtime_ns: *t, device, inode, ctime_ns: 0 },
+            _ => Meta { kind: self.kind(ino), len: 0, mtime_ns: 0, device, inode, ctime_ns: 0 },
         }
     }
 }
