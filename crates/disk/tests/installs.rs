@@ -235,6 +235,28 @@ fn an_uninstall_takes_the_install_and_nothing_of_the_player_unless_it_is_meant()
     assert_eq!(root(&dir), ["doom.eti", "version.ini"]);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn an_install_of_which_not_everything_can_be_deleted_is_not_begun_to_be() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let (dir, folder) = downloaded();
+    install(&folder, &[("doom.exe", "one"), ("maps/e1m1", "map")]).unwrap();
+    let odd = dir.path().join("doom/local/maps").join(std::ffi::OsStr::from_bytes(b"caf\xe9.wad"));
+    fs::write(&odd, "a map of 1996").unwrap();
+    let before = local(&dir);
+    let error = folder.uninstall(&game(), true, &|_| true).unwrap_err();
+    assert!(matches!(error, InstallError::CannotDelete { count: 1, .. }), "{error}");
+    let error = install(&folder, &[("doom.exe", "two")]).unwrap_err();
+    assert_eq!(error.code(), "cannot_carry");
+    assert_eq!(local(&dir), before);
+    assert_eq!(root(&dir), ["doom.eti", "local", "version.ini"]);
+    // Nothing of it keeps the game from what comes next.
+    fs::remove_file(odd).unwrap();
+    install(&folder, &[("doom.exe", "two")]).unwrap();
+    folder.uninstall(&game(), true, &|_| true).unwrap();
+    assert_eq!(root(&dir), ["doom.eti", "version.ini"]);
+}
+
 #[test]
 fn an_install_that_changes_after_the_look_is_not_taken_away_even_when_it_is_forced() {
     let (dir, folder) = downloaded();

@@ -264,7 +264,7 @@ pub enum PeerEvent {
         /// Files that went.
         files: u64,
     },
-    /// An install was not taken away.
+    /// An install was not taken away, or something of it is left; the error says which.
     UninstallFailed {
         /// The operation.
         op: u64,

@@ -35,7 +35,7 @@ impl Staging {
     /// asked. What it returns `put` takes; whoever gives up instead aborts.
     ///
     /// # Errors
-    /// `NotAsUnpacked`; `CannotCarry`; `Changed`; `Cancelled`; the disk's.
+    /// `NotAsUnpacked`; `CannotCarry`; `CannotDelete`; `Changed`; `Cancelled`; the disk's.
     pub fn prepare(
         &self,
         version: &str,
@@ -52,6 +52,8 @@ impl Staging {
                 let (path, count) = (inner.shown(&self.local()), before.odd.len() as u64);
                 return Err(InstallError::CannotCarry { path, count, first: first.clone() });
             }
+            // It is deleted once the new one is in place.
+            tree::can_go(inner, &self.local())?;
             let was = record::read(inner, &self.local())?.map(|r| r.files);
             let live = whose(inner, &self.local(), before, was.as_ref(), keep_going)?;
             let was = was.map(|files| files.iter().map(|(path, file)| (path.clone(), file.known())).collect());

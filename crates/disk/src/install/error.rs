@@ -45,6 +45,16 @@ pub enum InstallError {
         /// The first, beneath it.
         first: String,
     },
+    /// The install holds things that could not be deleted, so nothing of it was begun to be.
+    #[error("{path} cannot be deleted: {reason}; {count} such things are there", path = .path.display())]
+    CannotDelete {
+        /// The first.
+        path: PathBuf,
+        /// How many.
+        count: u64,
+        /// Why not that one.
+        reason: &'static str,
+    },
     /// Files of the player would go with the install.
     #[error("{path} holds {count} files that were not installed, or changed since", path = .path.display())]
     PlayersFiles {
@@ -88,7 +98,7 @@ impl InstallError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::NotDownloaded { .. } | Self::NotInstalled { .. } | Self::PlayersFiles { .. } => ErrorClass::Refused,
-            Self::NotAsUnpacked { .. } | Self::CannotCarry { .. } | Self::NotUndone { .. } => {
+            Self::NotAsUnpacked { .. } | Self::CannotCarry { .. } | Self::CannotDelete { .. } | Self::NotUndone { .. } => {
                 ErrorClass::Environment
             }
             Self::Cancelled => ErrorClass::Cancelled,
@@ -110,6 +120,7 @@ impl InstallError {
             Self::NotInstalled { .. } => "not_installed",
             Self::NotAsUnpacked { .. } => "not_as_unpacked",
             Self::CannotCarry { .. } => "cannot_carry",
+            Self::CannotDelete { .. } => "cannot_delete",
             Self::PlayersFiles { .. } => "players_files",
             Self::NotUndone { .. } => "not_undone",
             Self::Cancelled => "cancelled",

@@ -4,12 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::path::PathBuf;
 
 use bonfire_engine::recovery::installs::{LocalState, Observed, ScratchState};
 use bonfire_proto::limits::{MANIFEST_FILES_MAX, PATH_DEPTH_MAX};
 use bonfire_proto::{GameId, RelPath};
 
-use super::record;
+use super::{InstallError, record};
 use super::stamp::ExactStamp;
 use crate::atomic;
 use crate::error::DiskError;
@@ -85,6 +86,49 @@ pub(super) fn read(inner: &Inner, top: &FsPath) -> Result<Tree, DiskError> {
         }
     }
     Ok(tree)
+}
+
+/// Whether everything in a tree can be deleted, as far as a look tells: half of one would be left otherwise, and nothing
+/// else could be done with its game.
+///
+/// # Errors
+/// `CannotDelete` with the first that cannot; the disk's.
+pub(super) fn can_go(inner: &Inner, top: &FsPath) -> Result<(), InstallError> {
+    let stat = |at: &FsPath| inner.fs.stat(at).map_err(|e| inner.io("looking at", at, e));
+    let device = stat(top)?.map(|meta| meta.device);
+    let (mut first, mut count) = (None, 0u64);
+    let mut cannot = |path: PathBuf, reason| {
+        count += 1;
+        first.get_or_insert((path, reason));
+    };
+    let mut todo = vec![top.clone()];
+    while let Some(at) = todo.pop() {
+        match inner.fs.names_may_change(&at) {
+            Ok(()) => {}
+            Err(e) if matches!(e.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => {
+                cannot(inner.shown(&at), "what is in this folder may not be removed");
+            }
+            Err(e) => return Err(inner.io("looking at", &at, e).into()),
+        }
+        for entry in inner.fs.list(&at).map_err(|e| inner.io("listing", &at, e))? {
+            match entry.name {
+                EntryName::Unrepresentable(name) => cannot(inner.shown(&at).join(name), "its name is not text"),
+                EntryName::Utf8(name) if entry.kind == Kind::Dir => {
+                    let child = at.child(&name);
+                    if stat(&child)?.map(|meta| meta.device) == device {
+                        todo.push(child);
+                    } else {
+                        cannot(inner.shown(&child), "another file system is mounted there");
+                    }
+                }
+                EntryName::Utf8(_) => {}
+            }
+        }
+    }
+    match first {
+        Some((path, reason)) => Err(InstallError::CannotDelete { path, count, reason }),
+        None => Ok(()),
+    }
 }
 
 /// Makes a folder that says whose it is, durably but for its own name.

@@ -39,8 +39,8 @@ impl GamesFolder {
     /// `keep_going` is asked as in a commit. Nothing is changed.
     ///
     /// # Errors
-    /// `NotInstalled`; `PlayersFiles`, also for everything in an install that nobody recorded; `UnknownFormat` for what is
-    /// not understood; `Busy`; the disk's.
+    /// `NotInstalled`; `PlayersFiles`, also for everything in an install that nobody recorded; `CannotDelete`;
+    /// `UnknownFormat` for what is not understood; `Busy`; the disk's.
     pub fn begin_uninstall(
         &self,
         game: &GameId,
@@ -66,6 +66,7 @@ impl GamesFolder {
                 return Err(InstallError::PlayersFiles { path: inner.shown(&local), count, files });
             }
         }
+        tree::can_go(&inner, &local)?;
         let is_unsound = AtomicBool::new(false);
         let staging = Staging { inner, _held: held, game: game.clone(), is_update: true, is_unsound };
         Ok(Leaving { staging, log, seen })

@@ -1,5 +1,6 @@
 //! Errors of installs as reports: what to do about them.
 
+use bonfire_disk::DiskError;
 use bonfire_disk::install::InstallError;
 use bonfire_engine::{ErrorClass, Report};
 use bonfire_proto::GameId;
@@ -17,8 +18,9 @@ pub(super) fn install(error: &InstallError) -> Report {
     let report = Report::new(error.class(), error.code(), chain(error));
     let report = match error {
         InstallError::CannotCarry { .. } => {
-            report.hint("take them out of the install, or uninstall it with --force, then install it again")
+            report.hint("take them out of the install, then ask again")
         }
+        InstallError::CannotDelete { .. } => report.hint("delete it or take it out of the install by hand, then ask again"),
         _ => report,
     };
     if error.is_retryable() { report.retryable() } else { report }
@@ -33,6 +35,13 @@ pub(super) fn uninstall(game: &GameId, error: &InstallError) -> Report {
     let text = format!("{game} has {what} as installed: {}{more}", named.join(", "));
     Report::new(ErrorClass::Refused, error.code(), text)
         .hint(format!("to delete them too: `bonfire uninstall {game} --force`"))
+}
+
+/// The install is gone, and something of it is not.
+pub(super) fn left_behind(game: &GameId, error: &DiskError) -> Report {
+    let text = format!("{game} is uninstalled, but something of it could not be deleted: {}", chain(error));
+    Report::new(ErrorClass::Environment, "left_behind", text)
+        .hint("see what keeps it from being deleted; the next start deletes the rest")
 }
 
 pub(super) fn mend(error: &InstallError) -> Report {

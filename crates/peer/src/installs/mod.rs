@@ -12,7 +12,7 @@ mod verify;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bonfire_disk::install::{Installed, Staging};
+use bonfire_disk::install::{InstallError, Installed, Staging, Uninstalled};
 use bonfire_engine::input::{InstallReport, OpId, OpInput, OpOutcome};
 use bonfire_engine::snapshot::Phase;
 use bonfire_engine::{ErrorClass, Report};
@@ -110,7 +110,8 @@ impl Installer {
         let id = game.clone();
         let gone = self.world.blocking.run(move || folder.uninstall(&id, force, &|_| true)).await?;
         match gone {
-            Ok(gone) => Ok(OpOutcome::Uninstalled { files: gone.files }),
+            Ok(Uninstalled { files, left: None }) => Ok(OpOutcome::Uninstalled { files }),
+            Ok(Uninstalled { left: Some(error), .. }) => Err(errors::left_behind(&game, &error)),
             Err(error) => Err(errors::uninstall(&game, &error)),
         }
     }
