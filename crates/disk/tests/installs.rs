@@ -533,3 +533,18 @@ fn nothing_is_put_back_from_another_version_or_over_what_is_no_file() {
     assert_eq!(root(&dir), ["doom.eti", "local", "version.ini"]);
     assert_eq!(local(&dir), of(&[("doom.cfg", "default")]));
 }
+
+#[test]
+fn what_was_written_since_is_seen_before_an_install_goes() {
+    let (dir, folder) = downloaded();
+    install(&folder, &[("doom.exe", "one")]).unwrap();
+    put(&dir, "doom/local/1.sav", "a save");
+    // The time that a program set, and on systems that have it the one that none sets, which is now.
+    let save = fs::File::options().write(true).open(dir.path().join("doom/local/1.sav")).unwrap();
+    save.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_micros(5_000_500)).unwrap();
+    let leaving = folder.begin_uninstall(&game(), true, &|_| true).unwrap();
+    assert_eq!(leaving.written_between(4_999, 5_000).map(RelPath::as_str), Some("1.sav"));
+    assert_eq!(leaving.written_between(5_000, 6_000), None, "not later than that millisecond");
+    assert_eq!(leaving.written_between(4_000, 4_999), None);
+    assert_eq!(leaving.written_between(0, u64::MAX).map(RelPath::as_str), Some("1.sav"));
+}

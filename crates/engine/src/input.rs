@@ -460,6 +460,8 @@ pub enum OpPlan {
         game: GameId,
         /// Also when files of the player go with it.
         force: bool,
+        /// Since when what is written there may be in no snapshot, where there is a save set whose safety was waited for.
+        saved_at: Option<crate::time::UnixMillis>,
     },
 }
 

@@ -11,7 +11,7 @@ use crate::input::{OpId, OpOutcome, Resumable};
 use crate::offers::Target;
 use crate::report::{ErrorClass, Report};
 use crate::snapshot::{OperationKind, OperationView, Phase};
-use crate::time::Instant;
+use crate::time::{Instant, UnixMillis};
 
 /// An active operation.
 #[derive(Debug)]
@@ -32,6 +32,8 @@ pub struct Operation {
     pub running: bool,
     /// Whether the worker may put the game in place: from then on it cannot be cancelled.
     pub committed: bool,
+    /// When it was asked for, where the saves of its game are brought into history first.
+    pub asked_at: Option<UnixMillis>,
     /// Whether the worker is one that only sweeps.
     pub sweeping: bool,
     /// Why it stands still.
@@ -164,6 +166,7 @@ impl Ops {
                 only: None,
                 running: false,
                 committed: false,
+                asked_at: None,
                 sweeping: false,
                 error: None,
                 waiting_since: None,

@@ -386,8 +386,8 @@ impl Task {
             OpPlan::Install { game, version } => {
                 workers.spawn(self.installer.clone().install(steer, game, version, events))
             }
-            OpPlan::Uninstall { game, force } => {
-                workers.spawn(self.installer.clone().uninstall(op, game, force, events))
+            OpPlan::Uninstall { game, force, saved_at } => {
+                workers.spawn(self.installer.clone().uninstall(op, game, force, saved_at, events))
             }
         };
         self.state.running.began(op, run, worker);

@@ -8,7 +8,7 @@ use bonfire_engine::{ErrorClass, Report};
 
 use crate::blocking::{Blocking, Database};
 
-/// The wall clock, for showing times. Decides nothing.
+/// The wall clock, for showing times, and to tell a file that was written to since something was asked for.
 pub trait Clock: Send + Sync + std::fmt::Debug {
     /// Milliseconds since 1970-01-01 UTC.
     fn unix_ms(&self) -> u64;

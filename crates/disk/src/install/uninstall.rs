@@ -87,6 +87,16 @@ impl GamesFolder {
 }
 
 impl Leaving {
+    /// A file that was written to, or came, in a later millisecond than the first and none later than the second, both since
+    /// 1970, as far as their times tell.
+    #[must_use]
+    pub fn written_between(&self, after_ms: u64, until_ms: u64) -> Option<&RelPath> {
+        let ms = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+        let is_between = |ns: i64| (ms(after_ms)..ms(until_ms)).contains(&(ns.div_euclid(1_000_000) - 1));
+        let mut files = self.seen.files.iter();
+        files.find(|(_, stamp)| is_between(stamp.mtime_ns) || is_between(stamp.ctime_ns)).map(|(path, _)| path)
+    }
+
     /// Takes the install away, if it still is what was looked at.
     ///
     /// # Errors

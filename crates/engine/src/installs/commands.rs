@@ -74,15 +74,17 @@ impl Engine {
         }
         self.not_running(game)?;
         let id = self.ops.begin(OperationKind::Uninstall, game, Phase::Committing)?;
+        let wall = self.wall;
         // Saves may lie in the install. Without force no file of the player goes.
         if force && self.make_safe(game, id) {
             if let Some(op) = self.ops.get_mut(id) {
                 op.enter(Phase::Checking);
+                op.asked_at = Some(wall);
             }
             self.ops_changed(fx);
             self.refresh(now, BTreeSet::from([game.clone()]), false, fx);
         } else {
-            self.start(now, id, OpPlan::Uninstall { game: game.clone(), force }, fx);
+            self.start(now, id, OpPlan::Uninstall { game: game.clone(), force, saved_at: None }, fx);
         }
         Ok(id)
     }
@@ -98,7 +100,8 @@ impl Engine {
                 }
                 None => {
                     op.enter(Phase::Committing);
-                    self.start(now, id, OpPlan::Uninstall { game, force: true }, fx);
+                    let saved_at = op.asked_at;
+                    self.start(now, id, OpPlan::Uninstall { game, force: true, saved_at }, fx);
                 }
             }
         }

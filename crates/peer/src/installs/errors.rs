@@ -3,7 +3,7 @@
 use bonfire_disk::DiskError;
 use bonfire_disk::install::InstallError;
 use bonfire_engine::{ErrorClass, Report};
-use bonfire_proto::GameId;
+use bonfire_proto::{GameId, RelPath};
 use bonfire_unpack::{UnpackError, error::Why};
 
 use crate::errors::{self, chain};
@@ -35,6 +35,12 @@ pub(super) fn uninstall(game: &GameId, error: &InstallError) -> Report {
     let text = format!("{game} has {what} as installed: {}{more}", named.join(", "));
     Report::new(ErrorClass::Refused, error.code(), text)
         .hint(format!("to delete them too: `bonfire uninstall {game} --force`"))
+}
+
+/// A file was written to after its game's saves were brought into history, which may not hold it.
+pub(super) fn not_saved(game: &GameId, path: &RelPath) -> Report {
+    let text = format!("{path} of {game} was written to since its saves were kept, and nothing was taken away");
+    Report::new(ErrorClass::Refused, "save_not_kept", text).hint("quit the game, then ask again").retryable()
 }
 
 /// The install is gone, and something of it is not.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use bonfire_disk::install::{InstallError, Installed, Staging, Uninstalled};
 use bonfire_engine::input::{InstallReport, OpId, OpInput, OpOutcome};
 use bonfire_engine::snapshot::Phase;
-use bonfire_engine::{ErrorClass, Report};
+use bonfire_engine::{ErrorClass, Report, UnixMillis};
 use bonfire_proto::GameId;
 use bonfire_unpack::Unpacker;
 use tokio::sync::mpsc;
@@ -96,19 +96,40 @@ impl Installer {
     }
 
     /// Takes an install away and tells the engine how it ended.
-    pub(crate) async fn uninstall(self, op: OpId, game: GameId, force: bool, events: mpsc::Sender<Event>) {
-        let outcome = match self.take_away(game, force).await {
+    pub(crate) async fn uninstall(
+        self,
+        op: OpId,
+        game: GameId,
+        force: bool,
+        saved_at: Option<UnixMillis>,
+        events: mpsc::Sender<Event>,
+    ) {
+        let outcome = match self.take_away(game, force, saved_at).await {
             Ok(outcome) => outcome,
             Err(error) => OpOutcome::Failed { error, resumable: false },
         };
         finish(&events, op, outcome).await;
     }
 
-    async fn take_away(&self, game: GameId, force: bool) -> Result<OpOutcome, Report> {
+    async fn take_away(
+        &self,
+        game: GameId,
+        force: bool,
+        saved_at: Option<UnixMillis>,
+    ) -> Result<OpOutcome, Report> {
         self.spare_players(&game).await?;
         let folder = self.world.folder.clone();
         let id = game.clone();
-        let gone = self.world.blocking.run(move || folder.uninstall(&id, force, &|_| true)).await?;
+        let begun = self.world.blocking.run(move || folder.begin_uninstall(&id, force, &|_| true)).await?;
+        let leaving = begun.map_err(|e| errors::uninstall(&game, &e))?;
+        if let Some(saved_at) = saved_at
+            && let Some(path) = leaving.written_between(saved_at.0, self.world.clock.unix_ms())
+        {
+            return Err(errors::not_saved(&game, path));
+        }
+        // What was begun with may have taken minutes to read.
+        self.spare_players(&game).await?;
+        let gone = self.world.blocking.run(move || leaving.finish()).await?;
         match gone {
             Ok(Uninstalled { files, left: None }) => Ok(OpOutcome::Uninstalled { files }),
             Ok(Uninstalled { left: Some(error), .. }) => Err(errors::left_behind(&game, &error)),

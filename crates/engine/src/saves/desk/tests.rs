@@ -1,12 +1,12 @@
 //! What the desk answers, and what it tries again, with a whole engine and no other device.
 
-use bonfire_proto::{Digest, GameId, LibraryEpoch};
+use bonfire_proto::{Digest, GameId, LibraryEpoch, ManifestHash};
 use uuid::Uuid;
 
 use super::*;
-use crate::command::{Command, DevicesCommand, Reply, ResolveWith, RootSpec, SaveRef, SavesCommand};
+use crate::command::{Command, DevicesCommand, InstallCommand, Reply, ResolveWith, RootSpec, SaveRef, SavesCommand};
 use crate::engine::{Engine, Setup};
-use crate::input::{Effect, Input};
+use crate::input::{Effect, GameFacts, Input, OpPlan, Scanned};
 use crate::library::StoredLibrary;
 use crate::players::About;
 use crate::report::Report;
@@ -25,6 +25,7 @@ struct Bench {
     commands: u64,
     replies: BTreeMap<CommandId, Result<Reply, Report>>,
     work: Vec<(Line, SaveWork)>,
+    started: Vec<OpPlan>,
 }
 
 impl Bench {
@@ -55,8 +56,8 @@ impl Bench {
         engine.tell_time(UnixMillis(1_767_225_600_000));
         let game = GameId::new("doom").unwrap();
         let line = Line { player: PlayerId(Uuid::nil()), game_id: game, slot: SlotName::main() };
-        let (replies, work) = (BTreeMap::new(), Vec::new());
-        let mut bench = Self { engine, now: Instant(1_000), line, commands: 0, replies, work };
+        let (replies, work, started) = (BTreeMap::new(), Vec::new(), Vec::new());
+        let mut bench = Self { engine, now: Instant(1_000), line, commands: 0, replies, work, started };
         bench.give(Input::Listening("10.0.0.1:4000".parse().unwrap()));
         let made = bench.command(Command::Devices(DevicesCommand::CreatePlayer { name: "a player".to_owned() }));
         let Some(Ok(Reply::Player { player })) = bench.replies.get(&made) else { panic!("no player is made") };
@@ -84,6 +85,7 @@ impl Bench {
                     self.replies.insert(id, reply);
                 }
                 Effect::Save(job) => self.work.push((job.line, job.work)),
+                Effect::Start(_, plan) => self.started.push(plan),
                 _ => {}
             }
         }
@@ -98,6 +100,23 @@ impl Bench {
 
     fn saves(&mut self, command: SavesCommand) -> CommandId {
         self.command(Command::Saves(command))
+    }
+
+    /// The game of the save set is downloaded and installed.
+    fn installed(&mut self) {
+        let facts = GameFacts {
+            version: "1".to_owned(),
+            size: 100,
+            files: 1,
+            downloaded: true,
+            installed: true,
+            manifest_hash: ManifestHash(Digest([1; 32])),
+            content_hash: None,
+            expected: None,
+            problems: Vec::new(),
+        };
+        let games = Ok(BTreeMap::from([(self.line.game_id.clone(), Some(facts))]));
+        self.give(Input::Scanned(Scanned { scope: None, games, walked: BTreeSet::new(), problems: Vec::new() }));
     }
 
     /// Lets time pass until a save that stirred is looked at.
@@ -247,4 +266,23 @@ fn a_conflict_that_is_none_is_said_to_be_none_once_the_disk_was_looked_at() {
     bench.look(1);
     bench.make(1, &[]);
     assert_eq!(bench.answer(asked), Err("no_conflict"));
+}
+
+#[test]
+fn a_forced_uninstall_says_since_when_what_is_written_may_be_in_no_version() {
+    let mut bench = Bench::new();
+    bench.installed();
+    let game = bench.line.game_id.clone();
+    let asked_at = UnixMillis(1_767_225_700_000);
+    bench.engine.tell_time(asked_at);
+    let asked = bench.command(Command::Installs(InstallCommand::Uninstall { game, force: true }));
+    assert_eq!(bench.answer(asked), Ok(()));
+    assert!(bench.started.is_empty(), "its save is looked at first: {:?}", bench.started);
+    bench.engine.tell_time(UnixMillis(asked_at.0 + 60_000));
+    bench.look(1);
+    assert!(
+        matches!(bench.started[..], [OpPlan::Uninstall { force: true, saved_at, .. }] if saved_at == Some(asked_at)),
+        "{:?}",
+        bench.started
+    );
 }
