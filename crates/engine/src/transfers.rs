@@ -249,6 +249,10 @@ impl Engine {
         match input {
             OpInput::Phase(phase) => {
                 if op.phase != Phase::Cancelling && op.phase != Phase::Settling && op.phase != phase {
+                    // What was fetched anew is in place, and what is installed is looked at next.
+                    if op.kind == OperationKind::Verify && phase == Phase::Checking {
+                        op.committed = false;
+                    }
                     op.enter(phase);
                     self.ops_changed(fx);
                 }

@@ -646,6 +646,17 @@ fn a_verify_is_cancelled_as_what_it_is() {
 }
 
 #[test]
+fn an_install_that_is_checked_after_its_download_was_repaired_can_still_be_cancelled() {
+    let mut desk = Desk::started(&["doom"], &[("doom", facts(1))]);
+    let op = desk.transfer(TransferCommand::Verify { game: game("doom"), restore: false }).0.unwrap();
+    desk.op(op, OpInput::Phase(Phase::Committing));
+    desk.op(op, OpInput::Ready);
+    assert_eq!(code(desk.cancel("doom").0), "too_late", "what was fetched anew is being put in place");
+    desk.op(op, OpInput::Phase(Phase::Checking));
+    assert_eq!(desk.cancel("doom").1.cancels(), [op]);
+}
+
+#[test]
 fn a_worker_that_speaks_after_its_end_is_not_heard() {
     let (mut desk, op) = fetching();
     desk.finish(op, swept());
