@@ -84,9 +84,13 @@ impl Operation {
     /// `not_cancellable` for a removal; `too_late` once the game is being put in place, or is there.
     pub fn on_cancel(&self) -> Result<CancelStep, Report> {
         let game = &self.game;
+        let takes_away = match self.kind {
+            OperationKind::Install | OperationKind::Update => "uninstall",
+            _ => "remove",
+        };
         let too_late = |text: String| {
             Report::new(ErrorClass::Refused, "too_late", text)
-                .hint(format!("when it is not wanted, take it away with `bonfire remove {game}`"))
+                .hint(format!("when it is not wanted, take it away with `bonfire {takes_away} {game}`"))
         };
         let unstoppable = match self.kind {
             OperationKind::Remove => Some("removed"),

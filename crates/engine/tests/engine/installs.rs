@@ -94,7 +94,9 @@ fn an_install_is_cancelled_until_it_is_put_in_place() {
     assert!(desk.scan(Some("doom")).has_event(is_told));
     let op = desk.installs(install("doom")).0.unwrap();
     assert!(desk.op(op, OpInput::Ready).0.iter().any(|e| matches!(e, Effect::Commit(of) if *of == op)));
-    assert_eq!(code(desk.cancel("doom").0), "too_late");
+    let too_late = desk.cancel("doom").0.unwrap_err();
+    assert_eq!(too_late.code, "too_late");
+    assert!(too_late.hint.contains("bonfire uninstall doom"), "the download is not in question");
 }
 
 #[test]
