@@ -105,7 +105,8 @@ const OUR_INSTALL: &str = "bonfire_install";
 /// Records the intent of an install transaction, durably.
 pub(crate) fn set_install(inner: &Inner, game: &GameId, mut log: IntentLog, intent: Intent) -> Result<(), DiskError> {
     // An uninstall records two intents, one after the other.
-    let created = !log.existed || log.fields.get(OUR_INSTALL).and_then(|o| o.get("created")) == Some(&Value::Bool(true));
+    let created =
+        !log.existed || log.fields.get(OUR_INSTALL).and_then(|o| o.get("created")) == Some(&Value::Bool(true));
     log.fields.insert("intent".to_owned(), json!(name(intent)));
     if !log.existed {
         log.fields.insert("schema_version".to_owned(), json!(1));

@@ -235,7 +235,7 @@ pub enum PeerEvent {
         /// Files of the player that the new version has another of: where they are now.
         kept_files: Vec<String>,
     },
-    /// A game was not installed; what was there before is there as it was.
+    /// A game was not installed; what was there before is there as it was, unless the error is `not_undone`.
     InstallFailed {
         /// The operation.
         op: u64,

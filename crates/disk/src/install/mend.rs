@@ -51,11 +51,11 @@ pub struct Mended {
 }
 
 impl GamesFolder {
-    /// Reads an install and holds it against what was installed. `None` when nothing is installed, or nobody recorded what.
-    /// `keep_going` is asked as in a commit.
+    /// Reads an install and holds it against what was installed. `None` when nobody recorded what. `keep_going` is asked as in
+    /// a commit.
     ///
     /// # Errors
-    /// `Changed` for a file that is written to meanwhile; `Cancelled`; `Busy`; the disk's.
+    /// `NotInstalled`, never where that cannot be told; `Changed` for a file that is written to meanwhile; `Cancelled`; `Busy`; the disk's.
     pub fn check_install(
         &self,
         game: &GameId,
@@ -64,8 +64,11 @@ impl GamesFolder {
         let inner = &self.inner;
         let _held = Held::take(inner, game)?;
         let local = FsPath::game(game).child(tree::LOCAL);
-        if inner.kind(&local)? != Some(Kind::Dir) {
-            return Ok(None);
+        match inner.kind(&local)? {
+            Some(Kind::Dir) => {}
+            // Where it leads nobody recorded anything.
+            Some(Kind::Link) => return Ok(None),
+            None | Some(_) => return Err(InstallError::NotInstalled { path: inner.shown(&local) }),
         }
         let Some(record) = record::read(inner, &local)? else { return Ok(None) };
         let live = tree::read(inner, &local)?;
@@ -143,7 +146,8 @@ impl Staging {
         let Some(mut record) = record::read(inner, &local)? else {
             return Err(DiskError::Changed { path: inner.shown(&local) }.into());
         };
-        let changed = |path: &RelPath| InstallError::from(DiskError::Changed { path: inner.shown(&local.beneath(path)) });
+        let changed =
+            |path: &RelPath| InstallError::from(DiskError::Changed { path: inner.shown(&local.beneath(path)) });
         for (path, found) in faults {
             let differs =
                 |reason| InstallError::NotAsUnpacked { path: inner.shown(&self.folder().beneath(path)), reason };

@@ -10,8 +10,8 @@ use bonfire_engine::recovery::installs::{LocalState, Observed, ScratchState};
 use bonfire_proto::limits::{MANIFEST_FILES_MAX, PATH_DEPTH_MAX};
 use bonfire_proto::{GameId, RelPath};
 
-use super::{InstallError, record};
 use super::stamp::ExactStamp;
+use super::{InstallError, record};
 use crate::atomic;
 use crate::error::DiskError;
 use crate::fs::{EntryName, FsPath, Kind};

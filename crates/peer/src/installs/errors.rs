@@ -6,6 +6,7 @@ use bonfire_engine::{ErrorClass, Report};
 use bonfire_proto::{GameId, RelPath};
 use bonfire_unpack::{UnpackError, error::Why};
 
+use crate::download::Stop;
 use crate::errors::{self, chain};
 
 /// Files that a message names.
@@ -41,6 +42,17 @@ pub(super) fn uninstall(game: &GameId, error: &InstallError) -> Report {
 pub(super) fn not_saved(game: &GameId, path: &RelPath) -> Report {
     let text = format!("{path} of {game} was written to since its saves were kept, and nothing was taken away");
     Report::new(ErrorClass::Refused, "save_not_kept", text).hint("quit the game, then ask again").retryable()
+}
+
+/// It was given up, and something of what it had begun is there still.
+pub(super) fn not_undone(game: &GameId, why: &Stop, left: &InstallError) -> Report {
+    let why = match why {
+        Stop::Cancelled => "it was cancelled",
+        Stop::Failed(error) | Stop::Anew(error) => &error.message,
+    };
+    let left = chain(left);
+    let text = format!("{game}: {why}; what was begun could not be undone ({left}), and the next start sees to it");
+    Report::new(ErrorClass::Environment, "not_undone", text)
 }
 
 /// The install is gone, and something of it is not.

@@ -4,6 +4,7 @@
 //! Owns the order of the steps and what a cancel or a failure leaves behind: what was there before. What is the player's,
 //! and where it goes, `bonfire_engine::installs` decides; what comes out of an archive, `bonfire-unpack`.
 
+mod ending;
 mod errors;
 mod payload;
 mod unpack;
@@ -12,13 +13,15 @@ mod verify;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bonfire_disk::install::{InstallError, Installed, Staging, Uninstalled};
+use bonfire_disk::install::{Installed, Staging, Uninstalled};
 use bonfire_engine::input::{InstallReport, OpId, OpInput, OpOutcome};
 use bonfire_engine::snapshot::Phase;
 use bonfire_engine::{ErrorClass, Report, UnixMillis};
 use bonfire_proto::GameId;
 use bonfire_unpack::Unpacker;
 use tokio::sync::mpsc;
+
+use ending::Unfinished;
 
 use crate::download::{SPARE_BYTES, Steer, Stop, Work, finish, no_space, unsteered};
 use crate::index::Index;
@@ -45,19 +48,12 @@ impl Installer {
         let ended = tokio::select! {
             biased;
             ended = self.carry_out(&work, version) => ended,
-            () = stop.cancelled() => Err(Stop::Failed(unsteered())),
+            () = stop.cancelled() => Err(Unfinished::Left(unsteered())),
         };
-        let outcome = match ended {
-            Ok(report) => OpOutcome::Installed(report),
-            // A cancel wins over whatever else went wrong while it was on its way.
-            Err(_) if work.steer.cancel.is_cancelled() => OpOutcome::Undone,
-            Err(Stop::Cancelled) => OpOutcome::Undone,
-            Err(Stop::Failed(error) | Stop::Anew(error)) => OpOutcome::Failed { error, resumable: false },
-        };
-        work.finish(outcome).await;
+        work.finish(ending::outcome(ended, work.steer.cancel.is_cancelled())).await;
     }
 
-    async fn carry_out(&self, work: &Work, version: String) -> Result<InstallReport, Stop> {
+    async fn carry_out(&self, work: &Work, version: String) -> Result<InstallReport, Unfinished> {
         work.phase(Phase::Preparing).await;
         self.spare_players(&work.game).await?;
         let payload = payload::look(work).await?;
@@ -80,18 +76,15 @@ impl Installer {
             work.or_cancelled(granted.cancelled()).await?;
             Ok(ready)
         };
-        let ready = prepared.await;
-        let staging = alone(staging)?;
+        let ready: Result<_, Stop> = prepared.await;
+        let (staging, game) = (alone(staging)?, work.game.clone());
         let put = move || match ready {
-            Ok(ready) => staging.put(ready).map_err(|e| Stop::Failed(errors::install(&e))),
-            Err(stop) => {
-                if let Err(error) = staging.abort() {
-                    tracing::warn!(%error, "an install that was given up is not undone yet; the next start does it");
-                }
-                Err(stop)
-            }
+            Ok(ready) => staging.put(ready).map_err(|e| Unfinished::of(&e)),
+            Err(why) => Err(ending::give_up(staging, &game, why)),
         };
-        let Installed { files, bytes, carried, .. } = self.world.blocking.run(put).await??;
+        // What a worker that panicked left, nobody knows.
+        let put = self.world.blocking.run(put).await.map_err(Unfinished::Left)?;
+        let Installed { files, bytes, carried, .. } = put?;
         Ok(InstallReport { version, files, bytes, carried })
     }
 
@@ -175,10 +168,10 @@ impl Installer {
         Ok(free.saturating_sub(placed).saturating_sub(SPARE_BYTES))
     }
 
-    async fn begin(&self, work: &Work) -> Result<Arc<Staging>, Stop> {
+    async fn begin(&self, work: &Work) -> Result<Arc<Staging>, Unfinished> {
         let (folder, game) = (self.world.folder.clone(), work.game.clone());
         let begun = self.world.blocking.run(move || folder.begin_install(&game)).await?;
-        Ok(Arc::new(begun.map_err(|e| errors::install(&e))?))
+        Ok(Arc::new(begun.map_err(|e| Unfinished::of(&e))?))
     }
 
     fn work(&self, steer: Steer, game: GameId, events: mpsc::Sender<Event>) -> Work {
@@ -187,7 +180,7 @@ impl Installer {
 }
 
 /// The transaction, once nothing else holds it.
-fn alone(staging: Arc<Staging>) -> Result<Staging, Stop> {
+fn alone(staging: Arc<Staging>) -> Result<Staging, Unfinished> {
     // Every step that had a part of it was waited for.
-    Arc::try_unwrap(staging).map_err(|_| Stop::Failed(crate::task::bug("a step of an install goes on after its end")))
+    Arc::try_unwrap(staging).map_err(|_| Unfinished::Left(crate::task::bug("a step of an install goes on after its end")))
 }

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use bonfire_disk::install::{CheckedInstall, Finding, Mended};
+use bonfire_disk::install::{CheckedInstall, Finding, InstallError, Mended};
 use bonfire_engine::event::VerifiedInstall;
 use bonfire_engine::installs::Fault;
 use bonfire_engine::snapshot::Phase;
 use bonfire_proto::RelPath;
 
-use super::{Installer, alone, errors, payload};
+use super::ending::Unfinished;
+use super::{Installer, alone, ending, errors, payload};
 use crate::download::{SPARE_BYTES, Stop, Work, no_space};
 
 impl Installer {
@@ -17,16 +18,13 @@ impl Installer {
     /// changed, too. `None` where nothing is installed.
     pub(crate) async fn verify(&self, work: &Work, restore: bool) -> Result<Option<VerifiedInstall>, Stop> {
         work.phase(Phase::Checking).await;
-        let local = self.local(&work.game);
-        let is_here = self.world.blocking.run(move || local.is_dir()).await?;
-        if !is_here {
-            return Ok(None);
-        }
         let (folder, game, cancel) = (self.world.folder.clone(), work.game.clone(), work.steer.cancel.clone());
         let check = move || folder.check_install(&game, &|_| !cancel.is_cancelled());
-        let checked = self.world.blocking.run(check).await?.map_err(|e| errors::install(&e))?;
-        let Some(CheckedInstall { bytes, faults, .. }) = checked else {
-            return Ok(Some(VerifiedInstall::default()));
+        let CheckedInstall { bytes, faults, .. } = match self.world.blocking.run(check).await? {
+            Ok(Some(checked)) => checked,
+            Ok(None) => return Ok(Some(VerifiedInstall::default())),
+            Err(InstallError::NotInstalled { .. }) => return Ok(None),
+            Err(error) => return Err(Stop::Failed(errors::install(&error))),
         };
         let (changed, mut wrong): (BTreeMap<_, _>, BTreeMap<_, _>) =
             faults.into_iter().partition(|(_, found)| found.fault == Fault::Changed);
@@ -56,16 +54,11 @@ impl Installer {
         let staging = Arc::new(begun.map_err(|e| errors::install(&e))?);
         work.phase(Phase::Unpacking).await;
         let unpacked = self.unpack(work, &payload, &staging, u64::MAX).await;
-        let staging = alone(staging)?;
+        let (staging, game) = (alone(staging).map_err(Unfinished::into_stop)?, work.game.clone());
         work.phase(Phase::Committing).await;
         let put = move || match unpacked {
             Ok(unpacked) => staging.mend(&unpacked, &wrong).map_err(|e| Stop::Failed(errors::mend(&e))),
-            Err(stop) => {
-                if let Err(error) = staging.abort() {
-                    tracing::warn!(%error, "a repair that was given up is not undone yet; the next start does it");
-                }
-                Err(stop)
-            }
+            Err(why) => Err(ending::give_up(staging, &game, why).into_stop()),
         };
         self.world.blocking.run(put).await?
     }
