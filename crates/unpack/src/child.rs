@@ -84,7 +84,7 @@ fn run(request: &Request, stdin: BufReader<io::Stdin>) -> Result<Said, UnpackErr
     let control = Arc::new(Telling { last: Mutex::new(None) });
     let mut extracted = job::extract(&archives, &request.limits, place, control)?;
     let content = std::mem::take(&mut extracted.content).into_iter();
-    let is_asked = |path: &RelPath| request.only.as_ref().is_none_or(|only| only.contains(path));
+    let is_asked = |path: &RelPath| request.only.as_ref().is_none_or(|only| only.contains_key(path));
     let content = content.filter(|(path, _)| is_asked(path)).map(|(path, known)| (path, known.size, known.blake3));
     let content: Vec<_> = content.collect();
     for piece in content.chunks(NAMES_A_LINE) {

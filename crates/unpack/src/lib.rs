@@ -33,5 +33,5 @@ pub use parts::{Payload, PayloadFile, group};
 pub use place::{Only, Place, Sink, Staging};
 pub use policy::{Control, Unattended};
 pub use protocol::Granted;
-pub use runner::{Cancel, Job, Progress, Unpacker, find_bsdtar};
+pub use runner::{Cancel, Job, Progress, Unpacker, find_bsdtar, is_sayable};
 pub use source::{Bytes, Source};

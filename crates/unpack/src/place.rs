@@ -4,7 +4,7 @@
 //! a thread of their own while the next are unpacked; once many wait, everything is synced at once at the end, which costs
 //! a thousandth for small files. Decides nothing about names.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -147,21 +147,22 @@ impl Drop for Staging {
     }
 }
 
-/// Takes some files of a tree, and drops what is written of the others.
+/// Takes some files of a tree, each as far as a bound, and drops what else is written.
 #[derive(Debug)]
 pub struct Only {
     place: Staging,
-    wanted: BTreeSet<RelPath>,
+    /// With the most bytes of each that are written.
+    wanted: BTreeMap<RelPath, u64>,
     /// The folders above what is wanted.
     folders: BTreeSet<RelPath>,
 }
 
 impl Only {
-    /// Those of the files that are wanted.
+    /// Those of the files that are wanted, with the most bytes of each.
     #[must_use]
-    pub fn new(place: Staging, wanted: BTreeSet<RelPath>) -> Self {
+    pub fn new(place: Staging, wanted: BTreeMap<RelPath, u64>) -> Self {
         let above = |path: &RelPath| std::iter::successors(path.parent(), RelPath::parent).collect::<Vec<_>>();
-        let folders = wanted.iter().flat_map(above).collect();
+        let folders = wanted.keys().flat_map(above).collect();
         Self { place, wanted, folders }
     }
 }
@@ -172,11 +173,30 @@ impl Place for Only {
     }
 
     fn create(&self, path: &RelPath, executable: bool) -> io::Result<Box<dyn Sink>> {
-        if self.wanted.contains(path) { self.place.create(path, executable) } else { Ok(Box::new(Dropped)) }
+        let Some(left) = self.wanted.get(path).copied() else { return Ok(Box::new(Dropped)) };
+        Ok(Box::new(Bounded { sink: self.place.create(path, executable)?, left }))
     }
 
     fn finish(&self) -> io::Result<()> {
         self.place.finish()
+    }
+}
+
+/// Takes the beginning of a file. One that is longer is not the one that is wanted, which its length tells.
+struct Bounded {
+    sink: Box<dyn Sink>,
+    left: u64,
+}
+
+impl Sink for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let taken = usize::try_from(self.left).map_or(bytes.len(), |left| left.min(bytes.len()));
+        self.left -= taken as u64;
+        if taken == 0 { Ok(()) } else { self.sink.write(&bytes[..taken]) }
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        self.sink.finish()
     }
 }
 

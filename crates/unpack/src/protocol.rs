@@ -3,7 +3,7 @@
 //! Owns the words and the length of a line. Both sides take the other's lines for untrusted: a child may have been taken
 //! over by what it read.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read as _};
 use std::path::PathBuf;
 
@@ -30,9 +30,9 @@ pub(crate) struct Request {
     /// In order.
     pub(crate) archives: Vec<Asked>,
     pub(crate) limits: Limits,
-    /// Only these files are written. Everything else is read and checked all the same.
+    /// Only these files are written, at most so many bytes of each. Everything else is read and checked all the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) only: Option<BTreeSet<RelPath>>,
+    pub(crate) only: Option<BTreeMap<RelPath, u64>>,
 }
 
 /// What to do.

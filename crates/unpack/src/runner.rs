@@ -3,7 +3,7 @@
 //! Blocks the thread that calls it; no runtime. A child that crashes, is killed or speaks nonsense is an error that names
 //! the archive it was at, never a success. Owns the second try of a RAR file by an installed `bsdtar`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -42,9 +42,9 @@ pub struct Job {
     pub staging: PathBuf,
     /// What may come out.
     pub limits: Limits,
-    /// Only these files are written, and told of as having come; everything where there are too many to say. Not used by
-    /// `list`.
-    pub only: Option<BTreeSet<RelPath>>,
+    /// Only these files are written, at most so many bytes of each, and told of as having come with all that they hold;
+    /// everything where there are too many to say (`is_sayable`). Not used by `list`.
+    pub only: Option<BTreeMap<RelPath, u64>>,
 }
 
 /// How far a child is.
@@ -309,6 +309,13 @@ fn first_name(request: &Request) -> String {
     request.archives.first().and_then(|a| a.parts.first()).cloned().unwrap_or_default()
 }
 
+/// Whether a child can be told that only these files are wanted.
+#[must_use]
+pub fn is_sayable(only: &BTreeMap<RelPath, u64>) -> bool {
+    // A number, quotes and what stands between take up to 24 bytes.
+    only.keys().map(|path| path.as_str().len() + 24).sum::<usize>() <= ONLY_MAX
+}
+
 fn request(job: &Job, task: Task) -> Request {
     let archives = job.payload.iter().filter_map(|payload| match payload {
         Payload::Plain { .. } => None,
@@ -316,8 +323,7 @@ fn request(job: &Job, task: Task) -> Request {
             Some(Asked { format: *format, parts: parts.clone(), are_volumes: *are_volumes, other_reader: None })
         }
     });
-    let is_sayable = |only: &&BTreeSet<RelPath>| only.iter().map(|p| p.as_str().len() + 8).sum::<usize>() <= ONLY_MAX;
-    let only = job.only.as_ref().filter(is_sayable).cloned();
+    let only = job.only.as_ref().filter(|only| is_sayable(only)).cloned();
     Request { task, root: job.root.clone(), archives: archives.collect(), limits: job.limits.clone(), only }
 }
 

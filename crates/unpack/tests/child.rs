@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 
 use archives::{FORMS, Form, build, game, tree, tree_of};
 use bonfire_engine::ErrorClass;
+use bonfire_proto::RelPath;
 use bonfire_unpack::{Cancel, Format, Job, Limits, Payload, Progress, Unpacker, Why, find_bsdtar};
 
 const CHILD: &str = env!("CARGO_BIN_EXE_bonfire-unpack");
@@ -101,13 +102,40 @@ fn what_came_is_told_with_its_content_and_of_what_is_asked_for_alone_when_that_i
         }
         let one = extracted.content.keys().find(|path| path.as_str().contains('/')).unwrap().clone();
         let again = Room::new(&build(form, &game()));
-        let job = Job { only: Some([one.clone()].into()), ..again.job() };
+        let job = Job { only: Some([(one.clone(), u64::MAX)].into()), ..again.job() };
         let part = unpacker().run(&job, &Cancel::new(), &mut |_| {}).unwrap();
         assert_eq!(part.content.into_iter().collect::<Vec<_>>(), [(one.clone(), extracted.content[&one])]);
         let files: Vec<String> =
             again.came().into_iter().filter(|(_, node)| node.is_some()).map(|(path, _)| path).collect();
         assert_eq!(files, [one.as_str()], "{form:?}");
     }
+}
+
+#[test]
+fn of_a_file_that_is_asked_for_no_more_is_written_than_it_may_be_and_its_whole_length_is_told() {
+    for form in FORMS {
+        let room = Room::new(&build(form, &game()));
+        let (path, known) = unpacker()
+            .run(&room.job(), &Cancel::new(), &mut |_| {})
+            .unwrap()
+            .content
+            .into_iter()
+            .find(|(_, known)| known.size > 2)
+            .unwrap();
+        let again = Room::new(&build(form, &game()));
+        let job = Job { only: Some([(path.clone(), 2)].into()), ..again.job() };
+        let part = unpacker().run(&job, &Cancel::new(), &mut |_| {}).unwrap();
+        assert_eq!(part.content.get(&path), Some(&known), "{form:?}");
+        let written = std::fs::metadata(again.staging.path().join(path.as_str())).unwrap().len();
+        assert_eq!(written, 2, "{form:?}: {path}");
+    }
+}
+
+#[test]
+fn too_many_names_are_known_to_be_too_many_before_a_child_is_asked() {
+    let names = |count: u32| (0..count).map(|n| (RelPath::new(format!("{n:0>200}")).unwrap(), 1)).collect();
+    assert!(bonfire_unpack::is_sayable(&names(9_000)));
+    assert!(!bonfire_unpack::is_sayable(&names(10_000)));
 }
 
 #[test]

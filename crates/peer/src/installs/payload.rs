@@ -1,6 +1,6 @@
 //! What an install is made of: the archives and the files of a payload, looked at.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bonfire_disk::WalkedFile;
 use bonfire_disk::install::Placing;
@@ -25,8 +25,8 @@ pub(super) struct Payload {
     pub(super) placed: Vec<Placing>,
     /// What the archives are called, with what it takes to place one that turns out to be none.
     pub(super) files: BTreeMap<RelPath, Placing>,
-    /// Of what comes out of the archives, only these files; all of them where there are none named.
-    pub(super) only: Option<BTreeSet<RelPath>>,
+    /// Of what comes out of the archives, only these files with the most bytes of each; all of them where none are named.
+    pub(super) only: Option<BTreeMap<RelPath, u64>>,
 }
 
 impl Payload {

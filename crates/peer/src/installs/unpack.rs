@@ -61,7 +61,7 @@ impl Installer {
             let extracted: Extracted = extracted.map_err(|e| full_or_bad(&e, limit))?;
             // What looked like an archive and is one compressed file.
             let as_they_are = extracted.plain.iter().filter_map(|name| payload.files.get(&RelPath::new(name).ok()?));
-            let is_asked = |file: &&Placing| payload.only.as_ref().is_none_or(|only| only.contains(&file.path));
+            let is_asked = |file: &&Placing| payload.only.as_ref().is_none_or(|only| only.contains_key(&file.path));
             placed.extend(as_they_are.filter(is_asked).cloned());
             work.steer.progress.set_done(extracted.bytes);
             work.steer.progress.set_done_files(extracted.files);

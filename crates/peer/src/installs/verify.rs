@@ -1,6 +1,6 @@
 //! Verifying an install: it is held against its record, and only what is missing or damaged is unpacked again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bonfire_disk::install::{CheckedInstall, Finding, InstallError, Mended};
@@ -8,6 +8,7 @@ use bonfire_engine::event::VerifiedInstall;
 use bonfire_engine::installs::Fault;
 use bonfire_engine::snapshot::Phase;
 use bonfire_proto::RelPath;
+use bonfire_unpack::is_sayable;
 
 use super::ending::Unfinished;
 use super::{Installer, alone, ending, errors, payload};
@@ -42,18 +43,28 @@ impl Installer {
     async fn mend(&self, work: &Work, wrong: BTreeMap<RelPath, Finding>) -> Result<Mended, Stop> {
         self.spare_players(&work.game).await?;
         let mut payload = payload::look(work).await?;
-        payload.only = Some(wrong.keys().cloned().collect::<BTreeSet<_>>());
+        let only = asked(&wrong);
         payload.placed.retain(|file| wrong.contains_key(&file.path));
-        let folder = self.world.folder.clone();
-        let free = work.blocking(move || folder.free_space()).await?.saturating_sub(SPARE_BYTES);
-        if free < payload.placed_bytes() {
-            return Err(Stop::Failed(no_space(&work.game, payload.placed_bytes(), free, &self.world)));
-        }
+        let limit = if is_sayable(&only) {
+            let needed = only.values().sum::<u64>().saturating_add(SPARE_BYTES);
+            let folder = self.world.folder.clone();
+            let free = work.blocking(move || folder.free_space()).await?;
+            if free < needed {
+                return Err(Stop::Failed(no_space(&work.game, needed, free, &self.world)));
+            }
+            // What is not written takes no room, and of what is no more is written.
+            u64::MAX
+        } else {
+            // All of it comes out, and what is not asked for goes with the staging folder.
+            let expected = self.expected(work, &payload).await?;
+            self.check_space(work, &payload, expected).await?
+        };
+        payload.only = Some(only);
         let (folder, game) = (self.world.folder.clone(), work.game.clone());
         let begun = self.world.blocking.run(move || folder.begin_mend(&game)).await?;
         let staging = Arc::new(begun.map_err(|e| errors::install(&e))?);
         work.phase(Phase::Unpacking).await;
-        let unpacked = self.unpack(work, &payload, &staging, u64::MAX).await;
+        let unpacked = self.unpack(work, &payload, &staging, limit).await;
         let (staging, game) = (alone(staging).map_err(Unfinished::into_stop)?, work.game.clone());
         work.phase(Phase::Committing).await;
         let put = move || match unpacked {
@@ -61,5 +72,25 @@ impl Installer {
             Err(why) => Err(ending::give_up(staging, &game, why).into_stop()),
         };
         self.world.blocking.run(put).await?
+    }
+}
+
+/// What is asked of the archives: of each file no more than was installed. One that is longer now is of another version, and
+/// nothing is put back from it.
+fn asked(wrong: &BTreeMap<RelPath, Finding>) -> BTreeMap<RelPath, u64> {
+    wrong.iter().map(|(path, found)| (path.clone(), found.size)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+    use super::*;
+
+    #[test]
+    fn a_repair_takes_no_more_of_a_file_than_was_installed() {
+        let path = RelPath::new("data/maps.wad").unwrap();
+        let finding = Finding { fault: Fault::Missing, size: 300, seen: None };
+        assert_eq!(asked(&BTreeMap::from([(path.clone(), finding)])), BTreeMap::from([(path, 300)]));
     }
 }
