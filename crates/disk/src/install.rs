@@ -26,7 +26,7 @@ use bonfire_proto::{GameId, RelPath};
 
 use crate::error::DiskError;
 use crate::fs::{Fs, FsPath};
-use crate::games::{Held, Inner};
+use crate::games::{GamesFolder, Held, Inner};
 
 pub use carry::Ready;
 pub use error::InstallError;
@@ -61,6 +61,14 @@ pub struct Installed {
     pub carried: Vec<Carried>,
     /// Why something of the install before is still there; it goes at the next start.
     pub left: Option<DiskError>,
+}
+
+impl GamesFolder {
+    /// Where an install of a game is, and where it is while another takes its place or it is deleted.
+    #[must_use]
+    pub fn install_folders(&self, game: &GameId) -> [PathBuf; 2] {
+        [tree::LOCAL, tree::BACKUP].map(|name| self.inner.shown(&FsPath::game(game).child(name)))
+    }
 }
 
 impl Staging {

@@ -29,6 +29,8 @@ pub enum Command {
     Transfers(TransferCommand),
     /// Installs.
     Installs(InstallCommand),
+    /// Games that are played.
+    Plays(PlayCommand),
     /// Saves.
     Saves(SavesCommand),
     /// Players and their devices.
@@ -149,6 +151,34 @@ pub enum InstallCommand {
         /// Also when files of the player go with it.
         #[serde(default)]
         force: bool,
+    },
+}
+
+/// Games that are played, also those of which no save is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlayCommand {
+    /// A game is about to be started here. Refused as `busy` while its install is changed or verified; from the reply on
+    /// nothing is changed there as long as a process that was named of it lives.
+    Begins {
+        /// The game.
+        game: GameId,
+        /// The process that waits for it to end.
+        pid: u32,
+    },
+    /// The game runs, as this process or waited for by it. Never refused.
+    Is {
+        /// The game.
+        game: GameId,
+        /// The process.
+        pid: u32,
+    },
+    /// It has ended.
+    Ends {
+        /// The game.
+        game: GameId,
+        /// The processes that were named of it.
+        pids: Vec<u32>,
     },
 }
 

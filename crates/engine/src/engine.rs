@@ -20,6 +20,7 @@ use crate::event::PeerEvent;
 use crate::games::Games;
 use crate::gate::ScanGate;
 use crate::input::{CommandId, Discovered, Effect, Input, ProbeTarget, Resumable};
+use crate::installs::Plays;
 use crate::library::{LocalLibrary, StoredLibrary};
 use crate::ops::Ops;
 use crate::peers::{Peers, PeersChange};
@@ -84,6 +85,7 @@ pub struct Engine {
     pub(crate) shown: Shown,
     pub(crate) players: Players,
     pub(crate) desk: Desk,
+    pub(crate) plays: Plays,
     pub(crate) sidecars: Sidecars,
     /// The wall clock as it was last told.
     pub(crate) wall: UnixMillis,
@@ -127,6 +129,7 @@ impl Engine {
             shown: Shown::default(),
             players,
             desk,
+            plays: Plays::default(),
             sidecars,
             wall: UnixMillis(0),
             now,
@@ -241,6 +244,7 @@ impl Engine {
             Command::Library(command) => self.catalog_command(id, command, fx),
             Command::Transfers(command) => self.transfer_command(now, id, command, fx),
             Command::Installs(command) => self.install_command(now, id, command, fx),
+            Command::Plays(command) => self.play_command(id, command, fx),
             Command::Saves(command) => self.saves_command(id, command, fx),
             Command::Devices(command) => self.devices_command(now, id, command, fx),
             Command::Peer(NodeCommand::AddPeer { addr }) => {

@@ -446,6 +446,8 @@ pub enum OpPlan {
         sources: Vec<(PeerId, ConnId)>,
         /// Also put back installed files that somebody wrote to.
         restore: bool,
+        /// Processes of the game that were named.
+        players: Vec<u32>,
     },
     /// Unpack and put in place, or in the place of the install before.
     Install {
@@ -453,6 +455,8 @@ pub enum OpPlan {
         game: GameId,
         /// The version that `version.ini` states.
         version: String,
+        /// Processes of the game that were named.
+        players: Vec<u32>,
     },
     /// Take the install away.
     Uninstall {
@@ -462,6 +466,8 @@ pub enum OpPlan {
         force: bool,
         /// Since when what is written there may be in no snapshot, where there is a save set whose safety was waited for.
         saved_at: Option<crate::time::UnixMillis>,
+        /// Processes of the game that were named.
+        players: Vec<u32>,
     },
 }
 

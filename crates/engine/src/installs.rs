@@ -6,9 +6,11 @@
 mod carry;
 mod commands;
 mod mend;
+mod playing;
 mod start;
 
 pub use carry::{Carried, Carry, Keep, Known, Origin, carry, origin};
 pub(crate) use commands::installed;
 pub use mend::{Fault, fault, set_aside};
+pub(crate) use playing::Plays;
 pub use start::{PLATFORMS, StartCommand, legal};

@@ -216,7 +216,8 @@ impl Engine {
         if let Some(op) = self.ops.get_mut(id) {
             op.target = Some(target);
         }
-        self.start(now, id, OpPlan::Verify { game: game.clone(), sources, restore }, fx);
+        let players = self.plays.of(game);
+        self.start(now, id, OpPlan::Verify { game: game.clone(), sources, restore, players }, fx);
         Ok(id)
     }
 

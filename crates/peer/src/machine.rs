@@ -109,9 +109,13 @@ impl LiveSaves for Machine {
         })
     }
 
-    fn is_used(&self, folder: &Path) -> Result<bool, Report> {
-        let folders = vec![folder.to_owned()];
-        playing::is_running(&Hints { under: folders.clone(), open_in: folders, ..Hints::default() })
+    fn is_used(&self, root: &Path, installs: &[PathBuf], pids: &[u32]) -> Result<bool, Report> {
+        playing::is_running(&Hints {
+            programs: Vec::new(),
+            under: vec![root.to_owned()],
+            open_in: installs.to_vec(),
+            pids: self.alive(pids),
+        })
     }
 }
 

@@ -232,8 +232,13 @@ pub async fn start_on(config: PeerConfig, platform: Platform) -> Result<PeerHand
         Server::new(world.clone(), index.clone(), endpoint.clone(), view, members, of_players, events_tx.clone());
     let hasher = Hasher::new(world.clone(), index.clone());
     let watcher = if watch { watch_folder(&world, index.clone(), &events_tx) } else { None };
-    let installer =
-        Installer { world: world.clone(), index: index.clone(), live: live.clone(), unpacker: config.unpacker.clone() };
+    let installer = Installer {
+        world: world.clone(),
+        index: index.clone(),
+        live: live.clone(),
+        unpacker: config.unpacker.clone(),
+        players: Vec::new(),
+    };
     let watching = if watch { Watching::start(live, events_tx.clone()) } else { Watching::default() };
     tokio::spawn(hear_discovery(discovered, events_tx.clone()));
     let handle = PeerHandle {

@@ -380,14 +380,16 @@ impl Task {
             }
             OpPlan::Discard { game } => workers.spawn(download::discard(world, op, game, events)),
             OpPlan::Remove { game } => workers.spawn(download::remove(world, index, op, game, events)),
-            OpPlan::Verify { game, restore, .. } => {
-                workers.spawn(verify::run(self.installer.clone(), steer, game, restore, events))
+            OpPlan::Verify { game, restore, players, .. } => {
+                let installer = self.installer.clone().sparing(players);
+                workers.spawn(verify::run(installer, steer, game, restore, events))
             }
-            OpPlan::Install { game, version } => {
-                workers.spawn(self.installer.clone().install(steer, game, version, events))
+            OpPlan::Install { game, version, players } => {
+                workers.spawn(self.installer.clone().sparing(players).install(steer, game, version, events))
             }
-            OpPlan::Uninstall { game, force, saved_at } => {
-                workers.spawn(self.installer.clone().uninstall(op, game, force, saved_at, events))
+            OpPlan::Uninstall { game, force, saved_at, players } => {
+                let installer = self.installer.clone().sparing(players);
+                workers.spawn(installer.uninstall(op, game, force, saved_at, events))
             }
         };
         self.state.running.began(op, run, worker);

@@ -30,11 +30,12 @@ pub(crate) async fn run(out: &Out, data_dir: &Path, args: PlayArgs) -> Result<Ex
     let mut game = match spawn(out, start) {
         Ok(game) => game,
         Err(report) => {
-            session.end(args.wait, false).await;
+            session.end(args.wait, false, None).await;
             return Err(report.into());
         }
     };
-    let company = session.keep_company(game.id());
+    let started = game.id();
+    let company = session.keep_company(started);
     tokio::pin!(company);
     let status = loop {
         let pid = game.id();
@@ -49,7 +50,7 @@ pub(crate) async fn run(out: &Out, data_dir: &Path, args: PlayArgs) -> Result<Ex
             }
         }
     };
-    session.end(args.wait, true).await;
+    session.end(args.wait, true, started).await;
     match status {
         Ok(status) => Ok(Exit::Game(ended_with(status))),
         Err(error) => {

@@ -63,7 +63,8 @@ impl Engine {
         let version = facts.version.clone();
         self.not_running(game)?;
         let id = self.ops.begin(kind, game, Phase::Preparing)?;
-        self.start(now, id, OpPlan::Install { game: game.clone(), version }, fx);
+        let players = self.plays.of(game);
+        self.start(now, id, OpPlan::Install { game: game.clone(), version, players }, fx);
         Ok(id)
     }
 
@@ -84,7 +85,8 @@ impl Engine {
             self.ops_changed(fx);
             self.refresh(now, BTreeSet::from([game.clone()]), false, fx);
         } else {
-            self.start(now, id, OpPlan::Uninstall { game: game.clone(), force, saved_at: None }, fx);
+            let players = self.plays.of(game);
+            self.start(now, id, OpPlan::Uninstall { game: game.clone(), force, saved_at: None, players }, fx);
         }
         Ok(id)
     }
@@ -101,7 +103,8 @@ impl Engine {
                 None => {
                     op.enter(Phase::Committing);
                     let saved_at = op.asked_at;
-                    self.start(now, id, OpPlan::Uninstall { game, force: true, saved_at }, fx);
+                    let players = self.plays.of(&game);
+                    self.start(now, id, OpPlan::Uninstall { game, force: true, saved_at, players }, fx);
                 }
             }
         }

@@ -1,8 +1,8 @@
 //! Installs from command to outcome: when one may begin, when it can be cancelled, what is told.
 
 use bonfire_engine::PeerEvent;
-use bonfire_engine::command::InstallCommand;
-use bonfire_engine::input::{Effect, GameFacts, InstallReport, OpInput, OpOutcome, OpPlan};
+use bonfire_engine::command::{Command, InstallCommand, PlayCommand, Reply, TransferCommand};
+use bonfire_engine::input::{Effect, GameFacts, InstallReport, OpId, OpInput, OpOutcome, OpPlan};
 use bonfire_engine::installs::{Carried, Keep};
 use bonfire_engine::snapshot::{OperationKind, Phase};
 use bonfire_proto::{Availability, RelPath};
@@ -128,5 +128,56 @@ fn what_failed_is_told_as_what_it_was_and_can_be_asked_again() {
         let again = desk.installs(command).0.unwrap();
         desk.finish(again, OpOutcome::Failed { error: report("disk"), resumable: false });
         desk.scan(Some("doom"));
+    }
+}
+
+fn begins(id: &str, pid: u32) -> Command {
+    Command::Plays(PlayCommand::Begins { game: game(id), pid })
+}
+
+#[test]
+fn whatever_is_done_to_an_install_spares_the_processes_that_were_named_of_its_game() {
+    let mut desk = Desk::started(&["doom", "quake"], &[("doom", installed()), ("quake", installed())]);
+    assert_eq!(desk.ask(begins("doom", 7)).0, Ok(Reply::Done));
+    assert_eq!(desk.ask(Command::Plays(PlayCommand::Is { game: game("doom"), pid: 8 })).0, Ok(Reply::Done));
+    assert_eq!(desk.ask(begins("doom", 9)).0, Ok(Reply::Done), "twice at once");
+    assert_eq!(desk.ask(begins("quake", 10)).0, Ok(Reply::Done));
+    let plans = [
+        Command::Installs(update("doom")),
+        Command::Installs(uninstall("doom")),
+        Command::Transfers(TransferCommand::Verify { game: game("doom"), restore: false }),
+    ];
+    for (ended, left) in [(vec![], vec![7, 8, 9]), (vec![7, 8], vec![9]), (vec![9], vec![])] {
+        assert_eq!(desk.ask(Command::Plays(PlayCommand::Ends { game: game("doom"), pids: ended })).0, Ok(Reply::Done));
+        for command in plans.clone() {
+            let (reply, batch) = desk.ask(command);
+            let Ok(Reply::Started { op }) = reply else { panic!("{reply:?}") };
+            let spared = batch.started().into_iter().map(|(_, plan)| match plan {
+                OpPlan::Install { players, .. }
+                | OpPlan::Uninstall { players, .. }
+                | OpPlan::Verify { players, .. } => players.clone(),
+                other => panic!("{other:?}"),
+            });
+            assert_eq!(spared.collect::<Vec<_>>(), std::slice::from_ref(&left));
+            desk.finish(OpId(op), OpOutcome::Failed { error: report("disk"), resumable: false });
+            desk.scan(Some("doom"));
+        }
+    }
+}
+
+#[test]
+fn no_game_begins_to_be_played_while_something_is_done_to_its_install() {
+    let mut desk = Desk::started(&["doom", "quake"], &[("doom", installed()), ("quake", installed())]);
+    let verify = TransferCommand::Verify { game: game("doom"), restore: false };
+    for command in [Command::Installs(update("doom")), Command::Installs(uninstall("doom")), Command::Transfers(verify)]
+    {
+        let Ok(Reply::Started { op }) = desk.ask(command).0 else { panic!("it does not begin") };
+        let busy = desk.ask(begins("doom", 7)).0.unwrap_err();
+        assert!(busy.code == "busy" && busy.retryable, "{busy:?}");
+        assert_eq!(desk.ask(begins("quake", 7)).0, Ok(Reply::Done), "another one may");
+        desk.finish(OpId(op), OpOutcome::Failed { error: report("disk"), resumable: false });
+        assert_eq!(code(desk.ask(begins("doom", 7)).0), "busy", "not before the folder was read again");
+        desk.scan(Some("doom"));
+        assert_eq!(desk.ask(begins("doom", 7)).0, Ok(Reply::Done));
     }
 }

@@ -6,22 +6,23 @@
 
 mod ending;
 mod errors;
+mod guard;
 mod payload;
 mod unpack;
 mod verify;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use bonfire_disk::install::{Installed, Staging, Uninstalled};
 use bonfire_engine::input::{InstallReport, OpId, OpInput, OpOutcome};
 use bonfire_engine::snapshot::Phase;
-use bonfire_engine::{ErrorClass, Report, UnixMillis};
+use bonfire_engine::{Report, UnixMillis};
 use bonfire_proto::GameId;
 use bonfire_unpack::Unpacker;
 use tokio::sync::mpsc;
 
 use ending::Unfinished;
+use guard::Guard;
 
 use crate::download::{SPARE_BYTES, Steer, Stop, Work, finish, no_space, unsteered};
 use crate::index::Index;
@@ -37,9 +38,16 @@ pub(crate) struct Installer {
     pub(crate) live: Arc<dyn LiveSaves>,
     /// What reads archives; without it they are refused.
     pub(crate) unpacker: Option<Unpacker>,
+    /// Processes that were named of the game.
+    pub(crate) players: Vec<u32>,
 }
 
 impl Installer {
+    /// One that changes nothing while one of these processes lives.
+    pub(crate) fn sparing(self, players: Vec<u32>) -> Self {
+        Self { players, ..self }
+    }
+
     /// Installs or updates a game and tells the engine how it ended.
     pub(crate) async fn install(self, steer: Steer, game: GameId, version: String, events: mpsc::Sender<Event>) {
         let stop = steer.stop.clone();
@@ -130,21 +138,13 @@ impl Installer {
         }
     }
 
-    /// Refuses while a program runs out of the install, or has something in it open to write: nothing is changed beneath a
-    /// game that is being played.
     async fn spare_players(&self, game: &GameId) -> Result<(), Report> {
-        let (live, folder) = (self.live.clone(), self.local(game));
-        let is_used = self.world.blocking.run(move || live.is_used(&folder)).await??;
-        if is_used {
-            let text = format!("a program runs out of {}, or writes there", self.local(game).display());
-            let report = Report::new(ErrorClass::Refused, "game_running", text);
-            return Err(report.hint("quit the game, and leave that folder in every terminal").retryable());
-        }
-        Ok(())
+        let guard = self.guard(game);
+        self.world.blocking.run(move || guard.is_free()).await?
     }
 
-    fn local(&self, game: &GameId) -> PathBuf {
-        self.world.folder.path().join(game.as_str()).join("local")
+    fn guard(&self, game: &GameId) -> Guard {
+        Guard::new(self.live.clone(), &self.world, game, self.players.clone())
     }
 
     /// Refuses what the disk has no room for, as far as that is known before. Bytes that may come out.

@@ -64,7 +64,13 @@ impl Installer {
         let begun = self.world.blocking.run(move || folder.begin_mend(&game)).await?;
         let staging = Arc::new(begun.map_err(|e| errors::install(&e))?);
         work.phase(Phase::Unpacking).await;
-        let unpacked = self.unpack(work, &payload, &staging, limit).await;
+        let unpacked = async {
+            let unpacked = self.unpack(work, &payload, &staging, limit).await?;
+            // Minutes may lie between.
+            self.spare_players(&work.game).await?;
+            Ok::<_, Stop>(unpacked)
+        };
+        let unpacked = unpacked.await;
         let (staging, game) = (alone(staging).map_err(Unfinished::into_stop)?, work.game.clone());
         work.phase(Phase::Committing).await;
         let put = move || match unpacked {

@@ -43,6 +43,7 @@ mod games {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::saves::LiveSaves as _;
 
     /// A shell as a game: says that it is ready once it has done what it is told, and waits.
     struct Game {
@@ -156,6 +157,25 @@ mod games {
         game.end();
         let game = Game::start(&shell(), Path::new("/"), &format!("exec 3>>'{}'", save.display()));
         is_found_until_it_ends(game, &hints);
+    }
+
+    #[test]
+    fn a_game_is_played_while_something_works_beside_its_install_or_a_process_lives_that_was_named_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("games/doom");
+        let installs = [root.join("local")];
+        std::fs::create_dir_all(&installs[0]).unwrap();
+        let machine = crate::machine::Machine::new(dir.path().join("data"));
+        let is_used = |pids: &[u32]| machine.is_used(&root, &installs, pids);
+        // As a package's own script does.
+        let script = Game::start(&shell(), &root, ":");
+        assert_eq!(is_used(&[]), Ok(true));
+        script.end();
+        let elsewhere = Game::start(&shell(), Path::new("/"), ":");
+        let pid = elsewhere.child.id();
+        assert_eq!((is_used(&[]), is_used(&[pid])), (Ok(false), Ok(true)));
+        elsewhere.end();
+        assert_eq!(is_used(&[pid]), Ok(false));
     }
 
     #[test]

@@ -48,9 +48,10 @@ pub trait LiveSaves: Send + Sync + std::fmt::Debug {
     /// When that cannot be told, which is never "no".
     fn is_running(&self, place: &Placement, pids: &[u32]) -> Result<bool, Report>;
 
-    /// Whether a program runs out of a folder, works in it, or has something beneath it open to write.
+    /// Whether one of the processes lives, a program runs out of a game's folder or works in it, or has something beneath one
+    /// of its installs open to write.
     ///
     /// # Errors
     /// When that cannot be told, which is never "no".
-    fn is_used(&self, folder: &Path) -> Result<bool, Report>;
+    fn is_used(&self, root: &Path, installs: &[PathBuf], pids: &[u32]) -> Result<bool, Report>;
 }

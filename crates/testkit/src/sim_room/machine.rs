@@ -42,7 +42,7 @@ impl LiveSaves for NoGames {
         Ok(false)
     }
 
-    fn is_used(&self, _folder: &Path) -> Result<bool, Report> {
+    fn is_used(&self, _root: &Path, _installs: &[PathBuf], _pids: &[u32]) -> Result<bool, Report> {
         Ok(false)
     }
 }

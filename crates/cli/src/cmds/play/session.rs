@@ -1,13 +1,14 @@
 //! What is agreed with the peer around a game: before it, that the newest save is on the disk and stays; after it, that
-//! what it left is in history and with whom. Nothing here stops a game that a person wants to play.
+//! what it left is in history and with whom. Nothing here stops a game that a person wants to play, but that its install is
+//! being changed.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bonfire_engine::command::{Command, Reply, SaveRef, SavesCommand};
+use bonfire_engine::command::{Command, PlayCommand, Reply, SaveRef, SavesCommand};
 use bonfire_engine::saves_view::SlotView;
 use bonfire_engine::{ErrorClass, Report, Snapshot};
-use bonfire_proto::SnapshotId;
+use bonfire_proto::{GameId, SnapshotId};
 use serde_json::json;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -35,6 +36,7 @@ const AGAIN_AFTER: Duration = Duration::from_secs(2);
 pub(super) struct Session<'a> {
     out: &'a Out,
     data_dir: PathBuf,
+    game: GameId,
     /// Which line; nothing when no peer keeps it.
     at: Option<SaveRef>,
     /// The version that the game begins with.
@@ -48,7 +50,8 @@ impl<'a> Session<'a> {
     /// A conflict or a held save that nobody wants to play over, a game without a save set, an interruption; no peer, when
     /// one is insisted on.
     pub(super) async fn begin(out: &'a Out, data_dir: &Path, args: &PlayArgs) -> Result<Self, Failure> {
-        let mut session = Self { out, data_dir: data_dir.to_path_buf(), at: None, before: None };
+        let game = args.which.game.clone();
+        let mut session = Self { out, data_dir: data_dir.to_path_buf(), game, at: None, before: None };
         let mut asker = match Asker::connect(out, data_dir).await {
             Ok(asker) => asker,
             Err(Failure::Report(report)) if report.class == ErrorClass::Unreachable && !args.strict => {
@@ -58,6 +61,7 @@ impl<'a> Session<'a> {
             }
             Err(failure) => return Err(failure),
         };
+        session.occupy(&mut asker).await?;
         let snapshot = asker.snapshot().await?;
         let name = &args.which.game;
         // Whoever starts a game as it says itself may have no saves to keep, and no player to keep them for.
@@ -87,6 +91,13 @@ impl<'a> Session<'a> {
         session.at = Some(at);
         session.hold(&mut asker, args).await?;
         Ok(session)
+    }
+
+    /// Has the install left alone from here on, whether a save of it is kept or not.
+    async fn occupy(&self, asker: &mut Asker<'_>) -> Result<(), Failure> {
+        let begins = PlayCommand::Begins { game: self.game.clone(), pid: std::process::id() };
+        let begun = asker.client.command(Command::Plays(begins));
+        asker.stop.before(&self.game, begun).await.map(drop)
     }
 
     /// Pulls, for a while.
@@ -184,17 +195,21 @@ impl<'a> Session<'a> {
         {
             tracing::debug!("nobody reads which process the game is");
         }
-        let (Some(at), Some(pid)) = (&self.at, pid) else { return std::future::pending().await };
-        let begins = Command::Saves(SavesCommand::PlayBegins { at: at.clone(), pid: std::process::id() });
-        let is = Command::Saves(SavesCommand::PlayIs { at: at.clone(), pid });
+        let Some(pid) = pid else { return std::future::pending().await };
         let mut is_begun = true;
         loop {
             let lost = async {
                 let mut client = Client::connect(&self.data_dir).await?;
-                if !is_begun {
-                    client.long_command(begins.clone()).await?;
+                for pid in [std::process::id(), pid] {
+                    client.command(Command::Plays(PlayCommand::Is { game: self.game.clone(), pid })).await?;
                 }
-                client.command(is.clone()).await?;
+                if let Some(at) = &self.at {
+                    if !is_begun {
+                        let begins = SavesCommand::PlayBegins { at: at.clone(), pid: std::process::id() };
+                        client.long_command(Command::Saves(begins)).await?;
+                    }
+                    client.command(Command::Saves(SavesCommand::PlayIs { at: at.clone(), pid })).await?;
+                }
                 // Nothing is pushed to who does not follow: this ends with the connection.
                 loop {
                     client.next().await?;
@@ -210,7 +225,10 @@ impl<'a> Session<'a> {
     }
 
     /// The game has ended, or could not be started: has what it left put into history, and says what came of it.
-    pub(super) async fn end(&self, wait: u64, was_played: bool) {
+    pub(super) async fn end(&self, wait: u64, was_played: bool, pid: Option<u32>) {
+        if let Err(report) = self.vacate(pid).await {
+            tracing::debug!(error = %report, "the peer sees by itself that the game has ended");
+        }
         let Some(at) = &self.at else { return };
         // New ones: a signal that ended the game must not end this too.
         let ended = match StopSignals::new() {
@@ -230,6 +248,12 @@ impl<'a> Session<'a> {
             };
             tell(self.out, Tone::Error, &format!("{}; {kept}", report.message));
         }
+    }
+
+    async fn vacate(&self, pid: Option<u32>) -> Result<(), Report> {
+        let pids = [std::process::id()].into_iter().chain(pid).collect();
+        let ends = Command::Plays(PlayCommand::Ends { game: self.game.clone(), pids });
+        Client::connect(&self.data_dir).await?.command(ends).await.map(drop)
     }
 
     async fn hand_on(&self, at: &SaveRef, wait: Duration, was_played: bool) -> Result<(), Report> {

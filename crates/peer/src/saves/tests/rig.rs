@@ -65,8 +65,8 @@ impl LiveSaves for Playing {
         }
     }
 
-    fn is_used(&self, folder: &Path) -> Result<bool, Report> {
-        self.machine.is_used(folder)
+    fn is_used(&self, root: &Path, installs: &[PathBuf], pids: &[u32]) -> Result<bool, Report> {
+        self.machine.is_used(root, installs, pids)
     }
 }
 
