@@ -109,18 +109,18 @@ impl Staging {
         keep_going: &dyn Fn(u64) -> bool,
     ) -> Result<Installed, InstallError> {
         match self.prepare(version, unpacked, keep_going) {
-            Ok(ready) => self.put(ready),
+            Ok(ready) => self.put(ready, &|| true),
             Err(error) => Err(self.given_up(error)),
         }
     }
 
-    /// Puts what is prepared in place.
+    /// Puts what is prepared in place. `is_free` is asked once the install before is set aside, at `install_folders`.
     ///
     /// # Errors
-    /// `Changed` when the install before changes meanwhile; the disk's. The install before is then in its place. `NotUndone`
-    /// where a start brings it back, or finds the new one there.
-    pub fn put(self, ready: Ready) -> Result<Installed, InstallError> {
-        match self.swap(&ready) {
+    /// `Changed` when the install before changes meanwhile; `InUse` when it is not free; the disk's. The install before is then
+    /// in its place. `NotUndone` where a start brings it back, or finds the new one there.
+    pub fn put(self, ready: Ready, is_free: &dyn Fn() -> bool) -> Result<Installed, InstallError> {
+        match self.swap(&ready, is_free) {
             Ok(()) => {
                 let left = self.clean_up().err();
                 if let Some(error) = &left {

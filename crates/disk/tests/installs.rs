@@ -265,7 +265,7 @@ fn an_install_that_changes_after_the_look_is_not_taken_away_even_when_it_is_forc
         let leaving = folder.begin_uninstall(&game(), force, &|_| true).unwrap();
         let save = format!("{force}.sav");
         put(&dir, &format!("doom/local/{save}"), "a save");
-        let error = leaving.finish().unwrap_err();
+        let error = leaving.finish(&|| true).unwrap_err();
         assert!(matches!(error, InstallError::Disk(DiskError::Changed { .. })) && error.is_retryable(), "{error}");
         assert_eq!(local(&dir), of(&[("doom.exe", "one"), (&save, "a save")]));
         assert_eq!(root(&dir), ["doom.eti", "local", "version.ini"]);
@@ -455,7 +455,8 @@ fn what_is_missing_or_damaged_is_put_back_and_what_was_changed_only_when_it_is_a
     let faults: Vec<(&str, Fault)> = checked.faults.iter().map(|(path, found)| (path.as_str(), found.fault)).collect();
     let (missing, damaged, changed) = (Fault::Missing, Fault::Damaged, Fault::Changed);
     assert_eq!(faults, [("doom.cfg", changed), ("doom.exe", damaged), ("maps/e1m1", missing), ("maps/e1m2", missing)]);
-    let wanted: BTreeMap<_, _> = checked.faults.into_iter().filter(|(_, found)| found.fault != Fault::Changed).collect();
+    let wanted: BTreeMap<_, _> =
+        checked.faults.into_iter().filter(|(_, found)| found.fault != Fault::Changed).collect();
     let staging = folder.begin_mend(&game()).unwrap();
     let unpacked = unpack(&staging, &[("doom.exe", "one"), ("maps/e1m1", "map"), ("maps/e1m2", "MAP")]);
     let mended = staging.mend(&unpacked, &wanted).unwrap();
@@ -547,4 +548,34 @@ fn what_was_written_since_is_seen_before_an_install_goes() {
     assert_eq!(leaving.written_between(5_000, 6_000), None, "not later than that millisecond");
     assert_eq!(leaving.written_between(4_000, 4_999), None);
     assert_eq!(leaving.written_between(0, u64::MAX).map(RelPath::as_str), Some("1.sav"));
+}
+
+#[test]
+fn an_install_that_somebody_began_to_use_is_back_in_its_place() {
+    let (dir, folder) = downloaded();
+    install(&folder, &[("doom.exe", "one")]).unwrap();
+    put(&dir, "doom/local/1.sav", "a save");
+    let before = local(&dir);
+    let [here, aside] = folder.install_folders(&game());
+    let is_free = || {
+        assert!(!here.exists() && aside.join("1.sav").exists(), "it is asked for when nobody finds it any more");
+        false
+    };
+    let staging = folder.begin_install(&game()).unwrap();
+    let unpacked = unpack(&staging, &[("doom.exe", "two")]);
+    let ready = staging.prepare("2", &unpacked, &|_| true).unwrap();
+    let error = staging.put(ready, &is_free).unwrap_err();
+    assert!(matches!(error, InstallError::InUse { .. }) && error.is_retryable(), "{error}");
+    assert_eq!((local(&dir), root(&dir).len()), (before.clone(), 3));
+    let leaving = folder.begin_uninstall(&game(), true, &|_| true).unwrap();
+    assert!(matches!(leaving.finish(&is_free), Err(InstallError::InUse { .. })));
+    assert_eq!((local(&dir), root(&dir).len()), (before, 3));
+}
+
+#[test]
+fn a_check_says_that_nothing_is_installed_only_where_nothing_is() {
+    let (dir, folder) = downloaded();
+    assert!(matches!(folder.check_install(&game(), &|_| true), Err(InstallError::NotInstalled { .. })));
+    put(&dir, "doom/local/doom.exe", "by hand");
+    assert!(folder.check_install(&game(), &|_| true).unwrap().is_none(), "nobody recorded what was installed");
 }

@@ -34,6 +34,8 @@ pub struct Operation {
     pub committed: bool,
     /// When it was asked for, where the saves of its game are brought into history first.
     pub asked_at: Option<UnixMillis>,
+    /// Why it was not let put the game in place; its worker undoes it.
+    pub refused: Option<Report>,
     /// Whether the worker is one that only sweeps.
     pub sweeping: bool,
     /// Why it stands still.
@@ -171,6 +173,7 @@ impl Ops {
                 running: false,
                 committed: false,
                 asked_at: None,
+                refused: None,
                 sweeping: false,
                 error: None,
                 waiting_since: None,

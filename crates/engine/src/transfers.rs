@@ -277,14 +277,22 @@ impl Engine {
             OpInput::Ready => {
                 // A cancel that came before is on its way to the worker, and sweeps.
                 if op.phase != Phase::Cancelling && op.phase != Phase::Settling {
-                    op.committed = true;
-                    fx.push(Effect::Commit(id));
+                    // Minutes may lie between the command and this.
+                    let refused = match op.kind {
+                        OperationKind::Install | OperationKind::Update => self.not_running(&game).err(),
+                        _ => None,
+                    };
+                    self.let_commit(id, refused, fx);
                 }
             }
             OpInput::Finished(outcome) if op.owes_sweep(&outcome) => {
                 self.start_sweep(id, fx);
             }
             OpInput::Finished(outcome) => {
+                let outcome = match (outcome, op.refused.take()) {
+                    (OpOutcome::Undone, Some(error)) => OpOutcome::Failed { error, resumable: false },
+                    (outcome, _) => outcome,
+                };
                 op.running = false;
                 op.phase = Phase::Settling;
                 if let (OpOutcome::Failed { resumable: true, .. }, Some(target)) = (&outcome, op.target.clone()) {
@@ -298,6 +306,19 @@ impl Engine {
             }
         }
         self.hash_next(fx);
+    }
+
+    fn let_commit(&mut self, id: OpId, refused: Option<Report>, fx: &mut Vec<Effect>) {
+        let Some(op) = self.ops.get_mut(id) else { return };
+        if let Some(error) = refused {
+            op.phase = Phase::Cancelling;
+            op.refused = Some(error);
+            fx.push(Effect::Cancel(id));
+            self.ops_changed(fx);
+        } else {
+            op.committed = true;
+            fx.push(Effect::Commit(id));
+        }
     }
 
     /// Somebody came, left, or offers something else: waiting downloads may go on, running ones hear of it.

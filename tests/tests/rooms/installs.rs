@@ -274,6 +274,43 @@ fn nothing_is_written_beneath_a_game_that_runs() {
 }
 
 #[test]
+fn nothing_is_written_beneath_a_game_whose_program_is_elsewhere_and_none_is_started_meanwhile() {
+    let Some(room) = Room::new("install-elsewhere") else { return };
+    let package = Package::new("doom", "1.0", 100);
+    let mut a = host(&room, "a", &package, Pack::Zip);
+    a.done(&["install", "doom"]);
+    let outside = room.folder().join("outside");
+    std::fs::create_dir(&outside).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(outside.join("gate")).status().unwrap().success());
+    // No save of it is kept, and what its script starts has neither its folder nor its files open.
+    let script = format!("cd {0} && exec sh -c 'echo > started; read line < gate'\n", outside.display());
+    std::fs::write(a.root("doom").join("game_start.sh"), script).unwrap();
+    let playing = a.begin(&["play", "doom"]);
+    file_appears(&outside.join("started"));
+    for command in [&["update", "doom"][..], &["uninstall", "doom", "--force"]] {
+        let refused = a.cli(command);
+        assert_eq!((refused.code, refused.error_code().as_str()), (3, "game_running"), "{refused:?}");
+    }
+    std::fs::write(outside.join("gate"), "end\n").unwrap();
+    assert_eq!(playing.end(LONG).code, 0);
+    a.done(&["update", "doom"]);
+    // The other way round.
+    let mut package = package;
+    for n in 0..6_000 {
+        package = package.with(&format!("many/file-{n}"), "one of many");
+    }
+    brings(&a, &Package { version: "1.1".to_owned(), ..package }, Pack::TarGz);
+    a.mark();
+    a.tell(&json!({"installs": {"update": {"game": "doom"}}}));
+    file_appears(&a.root("doom").join(".local.installing/many"));
+    let refused = a.cli(&["play", "doom", "--anyway", "--", "true"]);
+    assert_eq!((refused.code, refused.error_code().as_str()), (3, "busy"), "{refused:?}");
+    a.cancel("doom").unwrap();
+    a.expect_game("install_cancelled", "doom", SOON);
+    a.idle();
+}
+
+#[test]
 fn a_lanspread_folder_is_adopted_as_it_is() {
     let Some(room) = Room::new("adopt") else { return };
     let mut a = room.seat("a");

@@ -65,6 +65,12 @@ pub enum InstallError {
         /// They, beneath it; at most 1,000.
         files: Vec<RelPath>,
     },
+    /// Somebody began to use the install while it was set aside.
+    #[error("a program runs out of {path}, or writes there", path = .path.display())]
+    InUse {
+        /// `local/`.
+        path: PathBuf,
+    },
     /// It failed, and what it had begun is recorded still: a start undoes or finishes it. Until then what is installed is
     /// not known.
     #[error("{cause}; what was begun could not be undone ({left}), and the next start sees to it")]
@@ -97,10 +103,13 @@ impl InstallError {
     #[must_use]
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::NotDownloaded { .. } | Self::NotInstalled { .. } | Self::PlayersFiles { .. } => ErrorClass::Refused,
-            Self::NotAsUnpacked { .. } | Self::CannotCarry { .. } | Self::CannotDelete { .. } | Self::NotUndone { .. } => {
-                ErrorClass::Environment
+            Self::NotDownloaded { .. } | Self::NotInstalled { .. } | Self::PlayersFiles { .. } | Self::InUse { .. } => {
+                ErrorClass::Refused
             }
+            Self::NotAsUnpacked { .. }
+            | Self::CannotCarry { .. }
+            | Self::CannotDelete { .. }
+            | Self::NotUndone { .. } => ErrorClass::Environment,
             Self::Cancelled => ErrorClass::Cancelled,
             Self::Disk(error) => error.class(),
         }
@@ -109,7 +118,11 @@ impl InstallError {
     /// Whether the same call may succeed later without anyone changing anything.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Disk(error) if error.is_retryable())
+        match self {
+            Self::InUse { .. } => true,
+            Self::Disk(error) => error.is_retryable(),
+            _ => false,
+        }
     }
 
     /// Stable word for scripts.
@@ -122,6 +135,7 @@ impl InstallError {
             Self::CannotCarry { .. } => "cannot_carry",
             Self::CannotDelete { .. } => "cannot_delete",
             Self::PlayersFiles { .. } => "players_files",
+            Self::InUse { .. } => "game_running",
             Self::NotUndone { .. } => "not_undone",
             Self::Cancelled => "cancelled",
             Self::Disk(error) => error.code(),

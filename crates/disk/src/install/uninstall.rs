@@ -82,7 +82,7 @@ impl GamesFolder {
         force: bool,
         keep_going: &dyn Fn(u64) -> bool,
     ) -> Result<Uninstalled, InstallError> {
-        self.begin_uninstall(game, force, keep_going)?.finish()
+        self.begin_uninstall(game, force, keep_going)?.finish(&|| true)
     }
 }
 
@@ -97,15 +97,15 @@ impl Leaving {
         files.find(|(_, stamp)| is_between(stamp.mtime_ns) || is_between(stamp.ctime_ns)).map(|(path, _)| path)
     }
 
-    /// Takes the install away, if it still is what was looked at.
+    /// Takes the install away, if it still is what was looked at. `is_free` is asked once it is set aside.
     ///
     /// # Errors
-    /// `Changed` when it is not, which is retryable; the disk's. The install is in its place then. `NotUndone` where a start
+    /// `Changed` when it is not, and `InUse` when it is not free, which are retryable; the disk's. The install is in its place then. `NotUndone` where a start
     /// has to bring it back, or to finish.
-    pub fn finish(self) -> Result<Uninstalled, InstallError> {
+    pub fn finish(self, is_free: &dyn Fn() -> bool) -> Result<Uninstalled, InstallError> {
         let Self { staging, log, seen } = self;
         staging.begin(log, Intent::Updating)?;
-        if let Err(error) = staging.set_aside(&seen).and_then(|()| staging.doom()) {
+        if let Err(error) = staging.set_aside(&seen, is_free).and_then(|()| staging.doom()) {
             return Err(staging.given_up(error));
         }
         let left = staging.sweep_all().err();

@@ -220,8 +220,8 @@ pub enum SavesCommand {
         /// On or off.
         tracked: bool,
     },
-    /// A game is about to be started here. From the reply on nothing is applied until `PlayEnds`, or until the processes
-    /// that were named are gone. Replies with `Reply::Save`.
+    /// A game is about to be started here. Refused as `PlayCommand::Begins` is. From the reply on nothing is applied until
+    /// `PlayEnds`, or until the processes that were named are gone. Replies with `Reply::Save`.
     PlayBegins {
         /// Which.
         at: SaveRef,

@@ -111,7 +111,7 @@ impl Engine {
     }
 
     /// Whether nothing is known of the game running here. What nobody saw yet the worker looks for.
-    fn not_running(&self, game: &GameId) -> Result<(), Report> {
+    pub(crate) fn not_running(&self, game: &GameId) -> Result<(), Report> {
         if self.desk.is_running(game) {
             let hint = "quit the game first".to_owned();
             return Err(refused("game_running", format!("{game} is being played here")).hint(hint).retryable());

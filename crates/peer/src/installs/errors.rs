@@ -6,6 +6,7 @@ use bonfire_engine::{ErrorClass, Report};
 use bonfire_proto::{GameId, RelPath};
 use bonfire_unpack::{UnpackError, error::Why};
 
+use super::guard;
 use crate::download::Stop;
 use crate::errors::{self, chain};
 
@@ -18,10 +19,11 @@ pub(super) fn install(error: &InstallError) -> Report {
     }
     let report = Report::new(error.class(), error.code(), chain(error));
     let report = match error {
-        InstallError::CannotCarry { .. } => {
-            report.hint("take them out of the install, then ask again")
+        InstallError::CannotCarry { .. } => report.hint("take them out of the install, then ask again"),
+        InstallError::InUse { .. } => report.hint(guard::QUIT),
+        InstallError::CannotDelete { .. } => {
+            report.hint("delete it or take it out of the install by hand, then ask again")
         }
-        InstallError::CannotDelete { .. } => report.hint("delete it or take it out of the install by hand, then ask again"),
         _ => report,
     };
     if error.is_retryable() { report.retryable() } else { report }

@@ -11,6 +11,9 @@ use bonfire_proto::GameId;
 use crate::saves::LiveSaves;
 use crate::world::World;
 
+/// What to do about it.
+pub(super) const QUIT: &str = "quit the game, and leave that folder in every terminal";
+
 /// What is looked at; cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Guard {
@@ -51,8 +54,8 @@ impl Guard {
 }
 
 /// The refusal.
-pub(super) fn game_running(game: &GameId, place: &str) -> Report {
+fn game_running(game: &GameId, place: &str) -> Report {
     let text = format!("{game} is being played, or a program runs out of {place} or writes to the install there");
     let report = Report::new(ErrorClass::Refused, "game_running", text);
-    report.hint("quit the game, and leave that folder in every terminal").retryable()
+    report.hint(QUIT).retryable()
 }

@@ -85,9 +85,9 @@ impl Installer {
             Ok(ready)
         };
         let ready: Result<_, Stop> = prepared.await;
-        let (staging, game) = (alone(staging)?, work.game.clone());
+        let (staging, game, guard) = (alone(staging)?, work.game.clone(), self.guard(&work.game));
         let put = move || match ready {
-            Ok(ready) => staging.put(ready).map_err(|e| Unfinished::of(&e)),
+            Ok(ready) => staging.put(ready, &|| guard.is_known_to_be_free()).map_err(|e| Unfinished::of(&e)),
             Err(why) => Err(ending::give_up(staging, &game, why)),
         };
         // What a worker that panicked left, nobody knows.
@@ -112,12 +112,7 @@ impl Installer {
         finish(&events, op, outcome).await;
     }
 
-    async fn take_away(
-        &self,
-        game: GameId,
-        force: bool,
-        saved_at: Option<UnixMillis>,
-    ) -> Result<OpOutcome, Report> {
+    async fn take_away(&self, game: GameId, force: bool, saved_at: Option<UnixMillis>) -> Result<OpOutcome, Report> {
         self.spare_players(&game).await?;
         let folder = self.world.folder.clone();
         let id = game.clone();
@@ -130,7 +125,8 @@ impl Installer {
         }
         // What was begun with may have taken minutes to read.
         self.spare_players(&game).await?;
-        let gone = self.world.blocking.run(move || leaving.finish()).await?;
+        let guard = self.guard(&game);
+        let gone = self.world.blocking.run(move || leaving.finish(&|| guard.is_known_to_be_free())).await?;
         match gone {
             Ok(Uninstalled { files, left: None }) => Ok(OpOutcome::Uninstalled { files }),
             Ok(Uninstalled { left: Some(error), .. }) => Err(errors::left_behind(&game, &error)),
@@ -182,5 +178,6 @@ impl Installer {
 /// The transaction, once nothing else holds it.
 fn alone(staging: Arc<Staging>) -> Result<Staging, Unfinished> {
     // Every step that had a part of it was waited for.
-    Arc::try_unwrap(staging).map_err(|_| Unfinished::Left(crate::task::bug("a step of an install goes on after its end")))
+    Arc::try_unwrap(staging)
+        .map_err(|_| Unfinished::Left(crate::task::bug("a step of an install goes on after its end")))
 }

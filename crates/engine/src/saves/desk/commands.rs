@@ -181,6 +181,7 @@ impl Engine {
             }
             SavesCommand::PlayBegins { at, pid } => {
                 let line = self.placed(&at)?;
+                self.may_play(&line.game_id)?;
                 if let Some(set) = self.desk.sets.get_mut(&SetKey::of(&line)) {
                     set.session.get_or_insert_default().insert(pid);
                     set.clock(self.now);

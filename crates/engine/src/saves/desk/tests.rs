@@ -6,7 +6,8 @@ use uuid::Uuid;
 use super::*;
 use crate::command::{Command, DevicesCommand, InstallCommand, Reply, ResolveWith, RootSpec, SaveRef, SavesCommand};
 use crate::engine::{Engine, Setup};
-use crate::input::{Effect, GameFacts, Input, OpPlan, Scanned};
+use crate::event::PeerEvent;
+use crate::input::{Effect, GameFacts, Input, OpId, OpInput, OpOutcome, OpPlan, Scanned};
 use crate::library::StoredLibrary;
 use crate::players::About;
 use crate::report::Report;
@@ -26,6 +27,7 @@ struct Bench {
     replies: BTreeMap<CommandId, Result<Reply, Report>>,
     work: Vec<(Line, SaveWork)>,
     started: Vec<OpPlan>,
+    others: Vec<Effect>,
 }
 
 impl Bench {
@@ -56,8 +58,8 @@ impl Bench {
         engine.tell_time(UnixMillis(1_767_225_600_000));
         let game = GameId::new("doom").unwrap();
         let line = Line { player: PlayerId(Uuid::nil()), game_id: game, slot: SlotName::main() };
-        let (replies, work, started) = (BTreeMap::new(), Vec::new(), Vec::new());
-        let mut bench = Self { engine, now: Instant(1_000), line, commands: 0, replies, work, started };
+        let (replies, work, started, others) = (BTreeMap::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut bench = Self { engine, now: Instant(1_000), line, commands: 0, replies, work, started, others };
         bench.give(Input::Listening("10.0.0.1:4000".parse().unwrap()));
         let made = bench.command(Command::Devices(DevicesCommand::CreatePlayer { name: "a player".to_owned() }));
         let Some(Ok(Reply::Player { player })) = bench.replies.get(&made) else { panic!("no player is made") };
@@ -86,7 +88,7 @@ impl Bench {
                 }
                 Effect::Save(job) => self.work.push((job.line, job.work)),
                 Effect::Start(_, plan) => self.started.push(plan),
-                _ => {}
+                other => self.others.push(other),
             }
         }
     }
@@ -103,7 +105,7 @@ impl Bench {
     }
 
     /// The game of the save set is downloaded and installed.
-    fn installed(&mut self) {
+    fn installed(&mut self, scope: Option<GameId>) {
         let facts = GameFacts {
             version: "1".to_owned(),
             size: 100,
@@ -116,7 +118,7 @@ impl Bench {
             problems: Vec::new(),
         };
         let games = Ok(BTreeMap::from([(self.line.game_id.clone(), Some(facts))]));
-        self.give(Input::Scanned(Scanned { scope: None, games, walked: BTreeSet::new(), problems: Vec::new() }));
+        self.give(Input::Scanned(Scanned { scope, games, walked: BTreeSet::new(), problems: Vec::new() }));
     }
 
     /// Lets time pass until a save that stirred is looked at.
@@ -271,7 +273,7 @@ fn a_conflict_that_is_none_is_said_to_be_none_once_the_disk_was_looked_at() {
 #[test]
 fn a_forced_uninstall_says_since_when_what_is_written_may_be_in_no_version() {
     let mut bench = Bench::new();
-    bench.installed();
+    bench.installed(None);
     let game = bench.line.game_id.clone();
     let asked_at = UnixMillis(1_767_225_700_000);
     bench.engine.tell_time(asked_at);
@@ -285,4 +287,32 @@ fn a_forced_uninstall_says_since_when_what_is_written_may_be_in_no_version() {
         "{:?}",
         bench.started
     );
+}
+
+#[test]
+fn an_update_is_not_put_in_place_beneath_a_game_that_was_started_while_it_was_unpacked() {
+    let mut bench = Bench::new();
+    bench.installed(None);
+    let game = bench.line.game_id.clone();
+    let asked = bench.command(Command::Installs(InstallCommand::Update { game: game.clone() }));
+    let Some(Ok(Reply::Started { op })) = bench.replies.get(&asked) else { panic!("it does not begin") };
+    let op = OpId(*op);
+    let (at, pid) = (bench.at(), 7);
+    let begins = bench.saves(SavesCommand::PlayBegins { at, pid });
+    assert_eq!(bench.answer(begins), Err("busy"), "who asks is told to wait");
+    // Who does not ask is seen.
+    let line = bench.line.clone();
+    bench.give(Input::Save(SaveInput::Running(line, true)));
+    bench.others.clear();
+    bench.give(Input::Op(op, OpInput::Ready));
+    let steers = |effect: &&Effect| matches!(effect, Effect::Commit(_) | Effect::Cancel(_));
+    let steered: Vec<&Effect> = bench.others.iter().filter(steers).collect();
+    assert!(matches!(steered[..], [Effect::Cancel(of)] if *of == op), "{steered:?}");
+    bench.give(Input::Op(op, OpInput::Finished(OpOutcome::Undone)));
+    bench.installed(Some(game));
+    let told = bench.others.iter().find_map(|effect| match effect {
+        Effect::Emit(PeerEvent::InstallFailed { is_update: true, error, .. }) => Some(error.code.as_str()),
+        _ => None,
+    });
+    assert_eq!(told, Some("game_running"), "{:?}", bench.others);
 }
