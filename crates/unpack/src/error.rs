@@ -27,6 +27,11 @@ pub struct UnpackError {
     pub why: Why,
 }
 
+/// In an `io::Error`: a decoder was asked for a dictionary of more bytes than these.
+#[derive(Debug, thiserror::Error)]
+#[error("needs a dictionary of more than {0} bytes")]
+pub(crate) struct DictionaryTooLarge(pub(crate) u64);
+
 /// What is wrong with an archive or an entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -222,6 +227,9 @@ impl Why {
     pub fn of_decoder(e: &io::Error) -> Self {
         if e.raw_os_error().is_some() {
             return Self::io("reading the archive", e);
+        }
+        if let Some(DictionaryTooLarge(most)) = e.get_ref().and_then(|e| e.downcast_ref()) {
+            return Self::limit("bytes of dictionary", *most);
         }
         match e.kind() {
             io::ErrorKind::UnexpectedEof => Self::Truncated,

@@ -239,6 +239,38 @@ fn a_child_whose_memory_is_used_up_is_an_error_and_not_a_success() {
 }
 
 #[test]
+fn blocks_of_xz_are_decoded_in_the_restricted_child_and_damage_in_one_of_them_is_seen() {
+    let body: Vec<u8> = (0..6u32 << 20).map(|n| (n.wrapping_mul(n) >> 11).to_le_bytes()[0]).collect();
+    let items = [archives::file("game/data", &body)];
+    let packed = archives::piped("xz", &["-c", "-0", "-T2", "--block-size=1MiB"], &archives::tar(&items));
+    let room = Room::new(&packed);
+    unpacker().run(&room.job(), &Cancel::new(), &mut |_| {}).unwrap();
+    assert_eq!(room.came(), tree_of(&items));
+    for at in [packed.len() / 4, packed.len() / 2, packed.len() - 20] {
+        let mut bytes = packed.clone();
+        bytes[at] ^= 0x10;
+        let e = unpacker().run(&Room::new(&bytes).job(), &Cancel::new(), &mut |_| {}).unwrap_err();
+        assert_eq!((e.class(), e.code()), (ErrorClass::Corruption, "archive_damaged"), "byte {at}: {e}");
+    }
+}
+
+#[test]
+fn a_dictionary_of_xz_beyond_what_a_child_may_take_is_refused_with_the_bound() {
+    let tar = archives::tar(&[archives::file("game/data", &vec![7; 20 << 20])]);
+    // With the sizes of its blocks in their headers, as several threads write it, and without.
+    for arguments in [&["-c", "-T1", "--lzma2=preset=0,dict=16MiB"][..], &["-c", "-T2", "--lzma2=preset=0,dict=16MiB"]]
+    {
+        let room = Room::new(&archives::piped("xz", arguments, &tar));
+        let mut job = room.job();
+        job.limits.dictionary_bytes = 8 << 20;
+        let e = unpacker().run(&job, &Cancel::new(), &mut |_| {}).unwrap_err();
+        assert_eq!(e.why, Why::limit("bytes of dictionary", 8 << 20), "{arguments:?}");
+        job.limits.dictionary_bytes = 16 << 20;
+        unpacker().run(&job, &Cancel::new(), &mut |_| {}).unwrap();
+    }
+}
+
+#[test]
 fn a_child_ends_when_the_one_that_asked_is_gone() {
     let room = endless();
     let mut child = Command::new(CHILD).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();

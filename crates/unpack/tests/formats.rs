@@ -9,6 +9,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use archives::{FORMS, Form, build, game, tree, tree_of, unpack, unpack_bytes};
+use bonfire_engine::ErrorClass;
 use bonfire_unpack::{ArchiveFile, Format, Limits, Payload, PayloadFile, Source, Why, group, list};
 
 #[test]
@@ -86,6 +87,30 @@ fn something_packed_that_is_no_tar_archive_is_a_file() {
         assert_eq!(result.unwrap().plain, [name]);
         assert!(came.is_empty());
     }
+}
+
+#[test]
+fn streams_of_xz_with_zeros_in_fours_between_them_are_one_archive_and_anything_else_between_them_is_damage() {
+    let tar = archives::tar(&game());
+    let streams: Vec<Vec<u8>> =
+        tar.chunks(tar.len() / 3 + 1).map(|part| archives::piped("xz", &["-c", "-1"], part)).collect();
+    assert_eq!(streams.len(), 3);
+    let joined = |between: &[u8], behind: &[u8]| [streams.join(between), behind.to_vec()].concat();
+    let zeros = |len| vec![0; len];
+    for (between, behind) in [(0, 0), (4, 0), (0, 8), (400_000, 300_000)] {
+        let (result, came) = unpack_bytes(&joined(&zeros(between), &zeros(behind)));
+        result.unwrap_or_else(|e| panic!("{between} zeros between, {behind} behind: {e}"));
+        assert_eq!(came, tree_of(&game()));
+    }
+    for (between, behind) in
+        [(zeros(3), zeros(0)), (zeros(0), zeros(1)), (b"what".to_vec(), zeros(0)), (zeros(0), b"what".to_vec())]
+    {
+        let e = unpack_bytes(&joined(&between, &behind)).0.unwrap_err();
+        assert_eq!(e.class(), ErrorClass::Corruption, "{between:?} between, {behind:?} behind: {e}");
+    }
+    let cut = joined(&[], &[]);
+    let second = &cut[..streams[0].len() + streams[1].len() / 2];
+    assert_eq!(unpack_bytes(second).0.unwrap_err().why, Why::Truncated);
 }
 
 /// Archives of a folder by the ordinary tools: command, and the file it makes.
