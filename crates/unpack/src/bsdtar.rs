@@ -2,11 +2,13 @@
 //!
 //! It is asked for a tar stream of what the archive holds, and that goes through our own reader and rules: it writes no
 //! file, and in the child it inherits every restriction. The archive reaches it through a pipe, so sets of volumes, which
-//! it would have to open by itself, are not read this way.
+//! it would have to open by itself, are not read this way. A child may end no process, not even one of its own, so the
+//! program is ended by its pipes: nothing more comes, and nobody reads.
 
 use std::io::{self, Read, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{UnpackError, Why};
 use crate::policy::Archive;
@@ -38,11 +40,16 @@ pub(crate) fn extract(archive: &Archive, program: &Path, parts: &[Source]) -> Re
     let (Some(mut stdin), Some(stdout), Some(stderr)) = (stdin, stdout, stderr) else {
         return Err(failed("starting bsdtar", &io::ErrorKind::BrokenPipe.into()));
     };
+    let is_refused = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let is_refused = &is_refused;
         let feeding = scope.spawn(move || {
             let mut from = source.range(0, source.len());
             let mut buffer = vec![0; READ_BUFFER];
             loop {
+                if is_refused.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
                 match from.read(&mut buffer)? {
                     0 => return Ok::<(), io::Error>(()),
                     // It may have enough, or be gone: how it ends says which.
@@ -60,11 +67,8 @@ pub(crate) fn extract(archive: &Archive, program: &Path, parts: &[Source]) -> Re
         });
         let mut stdout = stdout;
         let came = read::extract_tar(archive, &mut stdout);
+        is_refused.store(came.is_err(), Ordering::Relaxed);
         drop(stdout);
-        if came.is_err() {
-            // Whatever else it would give is not wanted. It may have ended by itself.
-            drop(child.kill());
-        }
         let status = child.wait();
         let read = feeding.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let complaints = complaining.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));

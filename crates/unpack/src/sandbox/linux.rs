@@ -114,7 +114,7 @@ fn confine(writes_to: Option<&Path>, runs_programs: bool) -> Result<Landlock, Ru
 }
 
 /// Whether the filter is in force.
-fn filter(runs_programs: bool) -> bool {
+pub(super) fn filter(runs_programs: bool) -> bool {
     let Ok(arch) = TargetArch::try_from(std::env::consts::ARCH) else { return false };
     let running: &[i64] = if runs_programs { &[] } else { RUNNING };
     let calls = [FORBIDDEN, FORBIDDEN_HERE, running].concat();
