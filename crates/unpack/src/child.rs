@@ -71,9 +71,6 @@ fn run(request: &Request, stdin: BufReader<io::Stdin>) -> Result<Said, UnpackErr
         .map_err(|e| failed("starting a thread", &e))?;
     let Some(staging) = staging else {
         let expanded = job::list(&archives, &request.limits)?;
-        for names in expanded.names.chunks(NAMES_A_LINE) {
-            say(&Said::Names(names.to_vec())).map_err(unheard)?;
-        }
         return Ok(Said::Listed { bytes: expanded.bytes, files: expanded.files });
     };
     let place = Staging::new(staging, FsPath::root()).map_err(|e| failed("starting a thread", &e))?;

@@ -47,9 +47,6 @@ pub struct Expanded {
     pub bytes: Option<u64>,
     /// Files that headers name.
     pub files: u64,
-    /// Every file that headers name, with its size where that is said: path and bytes, in the order of the archives.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub names: Vec<(String, Option<u64>)>,
 }
 
 /// What came out.
@@ -88,7 +85,6 @@ pub fn list(archives: &[ArchiveFile], limits: &Limits) -> Result<Expanded, Unpac
                 Some(size) => sum = sum.saturating_add(size),
                 None => is_known = false,
             }
-            out.names.push((slot.path.as_str().to_owned(), slot.size));
         }
     }
     out.bytes = is_known.then_some(sum);

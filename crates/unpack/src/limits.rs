@@ -22,6 +22,8 @@ pub const DICTIONARY_MAX: u64 = 1 << 30;
 pub const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 /// Most bytes of headers (a directory of names) that are read of one archive: 400,000 names of 160 bytes.
 pub const HEADER_MAX: u64 = 64 << 20;
+/// Most bytes of names of all entries of one request: the same names, whatever the format says of its headers.
+pub const NAMES_MAX: u64 = 64 << 20;
 /// Longest block of attributes before one entry of a tar archive. A path of 1,024 bytes needs a hundredth of it.
 pub const TAR_EXTENSION_MAX: u64 = 256 << 10;
 /// Most bytes after the end mark of a tar archive, which have to be zeros: records of any usual blocking factor.
@@ -53,6 +55,8 @@ pub struct Limits {
     pub dictionary_bytes: u64,
     /// Most bytes of headers of one archive.
     pub header_bytes: u64,
+    /// Most bytes of names of all entries.
+    pub names_bytes: u64,
     /// Address space of the child in bytes.
     pub address_space: u64,
     /// Seconds of processor time of the child.
@@ -69,6 +73,7 @@ impl Default for Limits {
             ratio_floor: RATIO_FLOOR,
             dictionary_bytes: DICTIONARY_MAX,
             header_bytes: HEADER_MAX,
+            names_bytes: NAMES_MAX,
             address_space: ADDRESS_SPACE,
             cpu_seconds: CPU_SECONDS,
         }

@@ -93,6 +93,8 @@ pub(crate) struct Game {
     /// Files that are complete.
     came: Mutex<BTreeMap<RelPath, Known>>,
     entries: AtomicU64,
+    /// Bytes of their names.
+    names: AtomicU64,
     bytes: AtomicU64,
     files: AtomicU64,
 }
@@ -107,6 +109,7 @@ impl Game {
             made: Mutex::default(),
             came: Mutex::default(),
             entries: AtomicU64::new(0),
+            names: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             files: AtomicU64::new(0),
         })
@@ -193,6 +196,10 @@ impl Archive {
         let (game, limits) = (&self.0.game, self.limits());
         if game.entries.fetch_add(1, Ordering::Relaxed) >= limits.entries {
             return Err(Why::limit("number of entries", limits.entries));
+        }
+        let len = header.name.len() as u64;
+        if game.names.fetch_add(len, Ordering::Relaxed).saturating_add(len) > limits.names_bytes {
+            return Err(Why::limit("bytes of names", limits.names_bytes));
         }
         if game.control.is_cancelled() {
             return Err(Why::Cancelled);

@@ -68,11 +68,9 @@ pub(crate) enum Said {
         bytes: u64,
         files: u64,
     },
-    /// A piece of a list.
-    Names(Vec<(String, Option<u64>)>),
     /// A piece of what came out: path, bytes, BLAKE3.
     Content(Vec<(RelPath, u64, Digest)>),
-    /// Last, one of these three. The names and the content came before.
+    /// Last, one of these three. The content came before.
     Listed {
         bytes: Option<u64>,
         files: u64,

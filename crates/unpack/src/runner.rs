@@ -189,7 +189,7 @@ impl Unpacker {
         // A child that is gone says so by the end of its output.
         let asked = write_line(&mut stdin, request);
         let mut stdout = BufReader::new(stdout);
-        let heard = hear(&mut stdout, &mut at, on_progress, request.limits.entries);
+        let heard = hear(&mut stdout, &mut at, on_progress, &request.limits);
         // The end of its input ends it, if it has not ended.
         drop(stdin);
         let status = end(cancel);
@@ -234,11 +234,10 @@ fn hear(
     from: &mut dyn BufRead,
     at: &mut String,
     on_progress: &mut dyn FnMut(Progress),
-    names_max: u64,
+    limits: &Limits,
 ) -> io::Result<Option<Result<Outcome, UnpackError>>> {
     let bad = || io::Error::from(io::ErrorKind::InvalidData);
-    let (mut names, mut is_restricted) = (Vec::new(), false);
-    let mut content = BTreeMap::new();
+    let (mut content, mut names, mut is_restricted) = (BTreeMap::new(), 0, false);
     let outcome = loop {
         let Some(said) = read_line::<Said>(from)? else { return Ok(None) };
         match said {
@@ -251,19 +250,14 @@ fn hear(
             Said::Restricted(_) => return Err(bad()),
             Said::Begins(archive) => *at = clean_to(&archive, 300),
             Said::Progress { bytes, files } => on_progress(Progress::Came { bytes, files }),
-            Said::Names(more) => {
-                names.extend(more);
-                if names.len() as u64 > names_max {
-                    return Err(bad());
-                }
-            }
             Said::Content(more) => {
+                names += more.iter().map(|(path, ..)| path.as_str().len() as u64).sum::<u64>();
                 content.extend(more.into_iter().map(|(path, size, blake3)| (path, Known { size, blake3 })));
-                if content.len() as u64 > names_max {
+                if content.len() as u64 > limits.entries || names > limits.names_bytes {
                     return Err(bad());
                 }
             }
-            Said::Listed { bytes, files } => break Ok(Outcome::Listed(Expanded { bytes, files, names })),
+            Said::Listed { bytes, files } => break Ok(Outcome::Listed(Expanded { bytes, files })),
             Said::Extracted(extracted) => break Ok(Outcome::Extracted(Extracted { content, ..extracted })),
         }
     };

@@ -24,7 +24,7 @@ fn what_comes_out_of_every_format_is_what_went_in() {
 }
 
 #[test]
-fn a_list_says_names_and_sizes_before_anything_comes_out_where_the_format_does() {
+fn a_list_says_how_many_files_and_bytes_before_anything_comes_out_where_the_format_does() {
     for form in FORMS {
         let expanded = list(&[archives::archive(&build(form, &game())).unwrap()], &Limits::default()).unwrap();
         if matches!(form, Form::TarGz | Form::TarXz | Form::TarZst | Form::TarBz2) {
@@ -32,7 +32,6 @@ fn a_list_says_names_and_sizes_before_anything_comes_out_where_the_format_does()
             continue;
         }
         assert_eq!((expanded.bytes, expanded.files), (Some(3023), 5), "{form:?}");
-        assert!(expanded.names.contains(&("game/data/level 1.dat".to_owned(), Some(3000))), "{form:?}");
     }
 }
 

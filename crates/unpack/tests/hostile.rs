@@ -163,12 +163,13 @@ fn more_bytes_than_an_archive_of_that_size_can_honestly_hold_are_refused() {
 }
 
 #[test]
-fn bounds_on_one_file_on_all_files_and_on_their_number_hold_in_every_format() {
+fn bounds_on_one_file_on_all_files_on_their_number_and_names_hold_in_every_format() {
     let items: Vec<Item> = (0..11).map(|n| file(&format!("game/{n}"), &[b'x'; 1000])).collect();
     let cases = [
         (Limits { entries: 10, ..Limits::default() }, "number of entries", "game/10"),
         (Limits { file_bytes: 999, ..Limits::default() }, "bytes of one file", "game/0"),
         (Limits { total_bytes: 10_500, ..Limits::default() }, "bytes of all files", "game/10"),
+        (Limits { names_bytes: 66, ..Limits::default() }, "bytes of names", "game/10"),
     ];
     for form in FORMS {
         let archive = archives::archive(&build(form, &items)).unwrap();
@@ -177,7 +178,7 @@ fn bounds_on_one_file_on_all_files_and_on_their_number_hold_in_every_format() {
             assert!(matches!(&e.why, Why::Limit { what: found, .. } if found == what), "{form:?}: {e}");
             assert_eq!(e.entry.as_deref(), Some(*named), "{form:?}: {e}");
         }
-        let exact = Limits { entries: 11, file_bytes: 1000, total_bytes: 11_000, ..Limits::default() };
+        let exact = Limits { entries: 11, file_bytes: 1000, total_bytes: 11_000, names_bytes: 67, ..Limits::default() };
         assert_eq!(unpack(&[archive], &exact).0.unwrap().files, 11, "{form:?}");
     }
 }
