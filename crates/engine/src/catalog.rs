@@ -33,8 +33,13 @@ impl Engine {
                     fx.push(Effect::Reply(id, Err(Report::new(ErrorClass::Refused, "bad_saves", text))));
                     return;
                 }
-                if let Some((platform, _)) = start.iter().find(|(p, s)| !PLATFORMS.contains(&&p[..]) || !s.is_legal()) {
-                    let text = format!("that is no start command for {}", clean_to(platform, 32));
+                let wrong = start.iter().find_map(|(platform, command)| match command.refusal() {
+                    Some(why) => Some((platform, why.to_string())),
+                    None if PLATFORMS.contains(&&platform[..]) => None,
+                    None => Some((platform, "nobody knows that platform".to_owned())),
+                });
+                if let Some((platform, why)) = wrong {
+                    let text = format!("that is no start command for {}: {why}", clean_to(platform, 32));
                     let hint = format!("a program beneath the install, or a name; for {}", PLATFORMS.join(", "));
                     fx.push(Effect::Reply(id, Err(Report::new(ErrorClass::Refused, "bad_start", text).hint(hint))));
                     return;
@@ -52,12 +57,22 @@ impl Engine {
                 self.edit(edit, fx);
             }
             LibraryCommand::CatalogImport { entries } => {
-                let edit = CatalogEdit { command: Some(id), put: entries, remove: None, reply: Reply::Done };
+                let put = entries.into_iter().map(|entry| self.of_others(entry)).collect();
+                let edit = CatalogEdit { command: Some(id), put, remove: None, reply: Reply::Done };
                 self.edit(edit, fx);
             }
             // Routed before it gets here.
             LibraryCommand::Rescan { .. } => {}
         }
+    }
+
+    /// An entry that somebody else wrote: how it starts a game is theirs, but for what is said here in the same words.
+    fn of_others(&self, mut entry: CatalogEntry) -> CatalogEntry {
+        let own = self.games.catalog.entries().get(&entry.id).map(|known| &known.start);
+        for (platform, command) in &mut entry.start {
+            *command = std::mem::take(command).as_imported(own.and_then(|own| own.get(platform)));
+        }
+        entry
     }
 
     pub(crate) fn catalog_prepared(

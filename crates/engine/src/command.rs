@@ -72,7 +72,8 @@ pub enum LibraryCommand {
         /// The game.
         game: GameId,
     },
-    /// Add the entries of an exported catalog to this one; entries with the same id are replaced.
+    /// Add the entries of an exported catalog to this one; entries with the same id are replaced. Their start commands
+    /// are taken for somebody else's (`StartCommand::imported`).
     CatalogImport {
         /// The entries.
         entries: Vec<CatalogEntry>,

@@ -13,4 +13,4 @@ pub use carry::{Carried, Carry, Keep, Known, Origin, carry, origin};
 pub(crate) use commands::installed;
 pub use mend::{Fault, fault, set_aside};
 pub(crate) use playing::Plays;
-pub use start::{PLATFORMS, StartCommand, legal};
+pub use start::{NoStart, PLATFORMS, StartCommand, legal};

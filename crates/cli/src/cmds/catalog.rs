@@ -5,13 +5,13 @@ use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use bonfire_engine::command::{CatalogEntry, Command, LibraryCommand, Reply};
-use bonfire_engine::installs::StartCommand;
+use bonfire_engine::installs::{NoStart, PLATFORMS, StartCommand};
 use bonfire_engine::{ErrorClass, Report, Snapshot};
 use bonfire_proto::GameId;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::write_whole;
+use super::{quoted, write_whole};
 use crate::args::{CatalogAddArgs, CatalogCmd};
 use crate::control::Client;
 use crate::exit::{Exit, Failure};
@@ -24,6 +24,9 @@ const FORMAT: u32 = 1;
 const FILE_LEN_MAX: u64 = 16 << 20;
 /// Most bytes of entries sent in one command, well below the longest line that a peer reads.
 const IMPORT_LEN_MAX: usize = 512 * 1024;
+
+/// Longest command that is shown as one line, in bytes.
+const LINE_SHOWN: usize = 200;
 
 /// The catalog file.
 #[derive(Debug, Serialize, Deserialize)]
@@ -52,11 +55,15 @@ pub(crate) async fn run(out: &Out, data_dir: &Path, command: CatalogCmd) -> Resu
         CatalogCmd::Import { .. } => {
             let entries = import.expect("BUG: import without a file").games;
             let total = entries.len() as u64;
+            let starts = starts(&entries, &client.snapshot().await?);
             for batch in batches(entries) {
                 client.command(Command::Library(LibraryCommand::CatalogImport { entries: batch })).await?;
             }
             if out.is_json() {
-                out.json(&json!({ "imported": total }))?;
+                out.json(&imported(total, &starts))?;
+            }
+            for start in &starts {
+                start.told().iter().for_each(|line| out.talk(line));
             }
             out.marked(Tone::Good, "imported", &count(total, "game"))?;
         }
@@ -72,9 +79,76 @@ fn entries(snapshot: &Snapshot) -> Vec<CatalogEntry> {
             id: g.id.clone(),
             name: g.name.clone(),
             saves: g.saves.clone(),
-            start: g.start.clone(),
+            // Whose it was here says nothing where it is imported.
+            start: g.start.iter().map(|(on, s)| (on.clone(), StartCommand { imported: false, ..s.clone() })).collect(),
         })
         .collect()
+}
+
+/// How an import wants a game started.
+struct Brought {
+    game: GameId,
+    platform: String,
+    command: StartCommand,
+    /// Why it is left out.
+    refusal: Option<NoStart>,
+}
+
+impl Brought {
+    /// For people, in lines that are short enough to be shown whole: all of it, since it is what will run.
+    fn told(&self) -> Vec<String> {
+        let Self { game, platform, command, refusal } = self;
+        let mut lines = vec![match refusal {
+            None => format!("{game} brings how it is started on {platform}:"),
+            Some(why) => format!("{game} brings a start command for {platform} that is left out, since {why}:"),
+        }];
+        let words = quoted(&command.run);
+        match words.len() <= LINE_SHOWN {
+            true => lines.push(format!("    {words}")),
+            false => lines.extend(command.run.chunks(1).map(|word| format!("    {}", quoted(word)))),
+        }
+        lines.extend(Some(&command.folder).filter(|f| !f.is_empty()).map(|folder| format!("    in {folder}")));
+        lines.extend(command.env.iter().map(|(name, value)| format!("    with {name}={value}")));
+        lines
+    }
+}
+
+/// The start commands that entries bring and that this catalog does not have.
+fn starts(entries: &[CatalogEntry], snapshot: &Snapshot) -> Vec<Brought> {
+    let mut out = Vec::new();
+    for entry in entries {
+        let known = snapshot.games.iter().find(|g| g.id == entry.id).map(|g| &g.start);
+        for (platform, command) in entry.start.iter().filter(|(platform, _)| PLATFORMS.contains(&&platform[..])) {
+            let own = known.and_then(|known| known.get(platform));
+            let command = command.clone().as_imported(own);
+            if own == Some(&command) {
+                continue;
+            }
+            let refusal = command.refusal();
+            out.push(Brought { game: entry.id.clone(), platform: platform.clone(), command, refusal });
+        }
+    }
+    out
+}
+
+fn imported(total: u64, starts: &[Brought]) -> Value {
+    let mut line = json!({ "imported": total });
+    for start in starts {
+        let Brought { game, platform, command, refusal } = start;
+        let mut shown = json!({ "game": game, "platform": platform, "start": command });
+        let key = match refusal {
+            None => "starts",
+            Some(why) => {
+                shown["why"] = why.to_string().into();
+                "left_out"
+            }
+        };
+        match line[key].as_array_mut() {
+            Some(list) => list.push(shown),
+            None => line[key] = json!([shown]),
+        }
+    }
+    line
 }
 
 fn list(out: &Out, snapshot: &Snapshot) -> Result<(), Failure> {
@@ -171,6 +245,14 @@ fn export(out: &Out, snapshot: &Snapshot, file: &Path) -> Result<(), Failure> {
         out.json(&json!({ "exported": total, "file": file }))?;
     }
     out.marked(Tone::Good, "exported", &format!("{} to {}", count(total, "game"), file.display()))
+}
+
+/// The entries of a catalog file.
+///
+/// # Errors
+/// `NotFound` without one; when it cannot be read or is none.
+pub(super) fn entries_of(file: &Path) -> Result<Vec<CatalogEntry>, Report> {
+    read(file).map(|catalog| catalog.games)
 }
 
 fn read(file: &Path) -> Result<CatalogFile, Report> {

@@ -23,6 +23,16 @@ pub(crate) mod verify;
 use std::io::Write;
 use std::path::Path;
 
+/// The words of a command as they can be typed: what a shell would act on is quoted.
+pub(crate) fn quoted(words: &[String]) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./:=+,@%".contains(c);
+    let word = |word: &String| match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.clone(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    };
+    words.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
 /// Writes a file of a name that nobody has and renames it, so that a full disk never leaves half of it.
 ///
 /// # Errors

@@ -80,3 +80,35 @@ fn a_file_that_is_no_catalog_is_refused_before_anything_changes() {
     peer.run(&["catalog", "import", "/nonexistent/catalog.json"]).expect(5);
     peer.stop();
 }
+
+#[test]
+fn an_import_shows_what_it_has_started_and_leaves_out_what_nobody_may_bring() {
+    let peer = Peer::start(&[], |_| {});
+    let entry = |id: &str, start: serde_json::Value| json!({"id": id, "name": id, "start": {"linux": start}});
+    let games = [
+        entry("quake", json!({"run": ["./quake", "+map", "e1 m1"], "folder": "bin", "env": {"MODE": "easy"}})),
+        entry("doom", json!({"run": ["sh", "-c", "id"]})),
+        entry("moth", json!({"run": ["./moth"], "env": {"LD_PRELOAD": "./evil.so"}})),
+    ];
+    let file = peer.data_dir().join("theirs.json").display().to_string();
+    std::fs::write(&file, json!({"format": 1, "games": games}).to_string()).unwrap();
+    let said = peer.run(&["catalog", "import", &file]).expect(0);
+    for text in
+        ["quake brings", "./quake +map 'e1 m1'", "in bin", "with MODE=easy", "left out", "sh -c id", "LD_PRELOAD"]
+    {
+        assert!(said.err.contains(text), "{text}: {}", said.err);
+    }
+    let listed = peer.run(&["catalog", "list", "--json"]).expect(0).json();
+    let start = |id: &str| listed.iter().find(|g| g["id"] == id).unwrap()["start"].clone();
+    assert_eq!(start("quake")["linux"]["imported"], true);
+    assert_eq!((start("doom"), start("moth")), (serde_json::Value::Null, serde_json::Value::Null));
+    // What is there already is nothing new; what was left out is said again.
+    let again = peer.run(&["catalog", "import", &file, "--json"]).expect(0).json().pop().unwrap();
+    assert_eq!((&again["imported"], &again["starts"]), (&json!(3), &serde_json::Value::Null));
+    let left_out: Vec<_> = again["left_out"].as_array().unwrap().iter().map(|l| l["game"].clone()).collect();
+    assert_eq!(left_out, ["doom", "moth"]);
+    // Whoever exports a catalog does not say for others whose it is.
+    let exported = peer.run(&["catalog", "export", "-"]).expect(0).json().pop().unwrap();
+    assert_eq!(exported["games"][2]["start"]["linux"]["imported"], serde_json::Value::Null, "{exported}");
+    peer.stop();
+}

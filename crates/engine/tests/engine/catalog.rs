@@ -1,8 +1,11 @@
 //! Edits of the catalog.
 
+use std::collections::BTreeMap;
+
 use bonfire_engine::PeerEvent;
-use bonfire_engine::command::{LibraryCommand, Reply, TransferCommand};
+use bonfire_engine::command::{CatalogEntry, LibraryCommand, Reply, TransferCommand};
 use bonfire_engine::input::{Effect, Input, PreparedEntry, Watched};
+use bonfire_engine::installs::StartCommand;
 
 use bonfire_proto::limits::LIBRARY_GAMES_MAX;
 
@@ -13,13 +16,7 @@ fn remove(id: &str) -> LibraryCommand {
 }
 
 fn add(id: &str) -> LibraryCommand {
-    LibraryCommand::CatalogAdd {
-        game: game(id),
-        name: None,
-        version: None,
-        saves: None,
-        start: std::collections::BTreeMap::new(),
-    }
+    LibraryCommand::CatalogAdd { game: game(id), name: None, version: None, saves: None, start: BTreeMap::new() }
 }
 
 fn prepared() -> PreparedEntry {
@@ -259,4 +256,48 @@ fn a_catalog_that_could_not_be_read_again_is_never_saved() {
     let (command, batch) = desk.catalog(LibraryCommand::CatalogImport { entries: many });
     assert!(batch.saves().is_empty());
     assert_eq!(desk.answered[&command].as_ref().unwrap_err().code, "catalog_full");
+}
+
+#[test]
+fn what_an_import_starts_is_marked_as_somebody_elses_and_is_no_shell_unless_it_was_said_here_before() {
+    let on = |run: &[&str], imported| {
+        let run = run.iter().map(|word| (*word).to_owned()).collect();
+        BTreeMap::from([("linux".to_owned(), StartCommand { run, imported, ..StartCommand::default() })])
+    };
+    let mut desk = Desk::started(&["a"], &[("a", facts(1))]);
+    let import = |desk: &mut Desk, start| {
+        let entries = vec![CatalogEntry { start, ..entry("a") }];
+        let (_, batch) = desk.catalog(LibraryCommand::CatalogImport { entries });
+        desk.give(Input::CatalogSaved(Ok(())));
+        batch.saves()[0][0].start.clone()
+    };
+    assert_eq!(import(&mut desk, on(&["./doom"], false)), on(&["./doom"], true));
+    assert_eq!(import(&mut desk, on(&["sh", "-c", "true"], false)), BTreeMap::new());
+    let mut own = add("a");
+    if let LibraryCommand::CatalogAdd { start, .. } = &mut own {
+        *start = on(&["sh", "play.sh"], false);
+    }
+    let (adding, _) = desk.catalog(own);
+    let batch = desk.give(Input::CatalogPrepared(adding, Ok(prepared())));
+    assert_eq!(batch.saves()[0][0].start, on(&["sh", "play.sh"], false));
+    desk.give(Input::CatalogSaved(Ok(())));
+    assert_eq!(import(&mut desk, on(&["sh", "play.sh"], false)), on(&["sh", "play.sh"], false));
+    assert_eq!(import(&mut desk, on(&["sh", "other.sh"], false)), BTreeMap::new());
+}
+
+#[test]
+fn a_start_command_that_loads_code_is_refused_with_the_variable() {
+    let mut desk = Desk::started(&[], &[]);
+    let mut command = add("doom");
+    if let LibraryCommand::CatalogAdd { start, .. } = &mut command {
+        let env = BTreeMap::from([("LD_PRELOAD".to_owned(), "./cheat.so".to_owned())]);
+        start.insert(
+            "linux".to_owned(),
+            StartCommand { run: vec!["./doom".to_owned()], env, ..StartCommand::default() },
+        );
+    }
+    let (id, _) = desk.catalog(command);
+    let refused = desk.answered[&id].as_ref().unwrap_err();
+    assert_eq!(refused.code, "bad_start");
+    assert!(refused.message.contains("LD_PRELOAD"), "{}", refused.message);
 }
