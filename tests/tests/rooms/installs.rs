@@ -242,6 +242,18 @@ fn a_game_is_started_as_its_catalog_or_its_package_says() {
     a.done(&["play", "doom"]);
     let played = std::fs::read_to_string(local.join("data/played")).unwrap();
     assert_eq!(played, format!("{} easy \n", local.join("data").display()));
+    // But nothing that the game does not bring.
+    let start = json!({"linux": {"run": ["sh", "play.sh"]}, "windows": {"run": ["play.cmd"]}});
+    let entry = json!({"id": "doom", "name": "Doom", "start": start});
+    std::fs::write(&exported, json!({"format": 1, "games": [entry]}).to_string()).unwrap();
+    let told = a.done(&["catalog", "import", exported.to_str().unwrap()]);
+    let line = told.lines.last().unwrap();
+    assert_eq!(
+        (&line["left_out"][0]["platform"], &line["starts"][0]["platform"]),
+        (&json!("linux"), &json!("windows"))
+    );
+    let refused = a.cli(&["play", "doom"]);
+    assert_eq!((refused.code, refused.error_code().as_str()), (5, "no_start_command"), "{refused:?}");
     // A package may bring a script.
     a.done(&["catalog", "remove", "doom"]);
     std::fs::write(a.root("doom").join("game_start.sh"), "echo \"$PWD|$2|$3|$4\" > scripted\n").unwrap();

@@ -1,6 +1,7 @@
 //! `bonfire play GAME [-- CMD]`: brings the save up to date, runs the game, and hands the new save on. The game's stdio and
 //! exit code are its own; what is said goes to stderr. Decides nothing about saves: a conflict is shown, never settled.
 
+mod alone;
 mod session;
 mod start;
 
@@ -17,11 +18,13 @@ use crate::platform::{GameSignals, add_raw, ended_with};
 use crate::progress::signals_failed;
 use crate::render::{Out, Tone};
 use session::Session;
-use start::Start;
+use start::{Here, Start};
+
+pub(crate) use alone::remember_games_dir;
 
 pub(crate) async fn run(out: &Out, data_dir: &Path, args: PlayArgs) -> Result<Exit, Failure> {
     let start = match args.command.is_empty() {
-        true => Start::own(&args.which.game, &Client::connect(data_dir).await?.snapshot().await?)?,
+        true => Start::own(&here(data_dir, &args).await?)?,
         false => Start::given(&args.command),
     };
     let session = Session::begin(out, data_dir, &args).await?;
@@ -56,6 +59,16 @@ pub(crate) async fn run(out: &Out, data_dir: &Path, args: PlayArgs) -> Result<Ex
         Err(error) => {
             Err(Report::new(ErrorClass::Environment, "game_lost", format!("cannot wait for the game: {error}")).into())
         }
+    }
+}
+
+/// The game as the running peer knows it; without one, as it lies on the disk.
+async fn here(data_dir: &Path, args: &PlayArgs) -> Result<Here, Report> {
+    let game = &args.which.game;
+    match Client::connect(data_dir).await {
+        Ok(mut client) => Ok(Here::told(game, &client.snapshot().await?)),
+        Err(report) if report.class == ErrorClass::Unreachable && !args.strict => alone::here(game, data_dir),
+        Err(report) => Err(report),
     }
 }
 

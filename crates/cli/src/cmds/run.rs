@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{DEFAULT_PORT, RunArgs};
+use crate::cmds::play;
 use crate::control::server::serve;
 use crate::exit::{Exit, Failure};
 use crate::folders;
@@ -32,6 +33,9 @@ pub(crate) async fn run(out: &Out, data_dir: &Path, args: RunArgs) -> Result<Exi
     let mut signals = StopSignals::new().map_err(signals_failed)?;
     let _instance = Instance::take(data_dir)?;
     let games_dir = games_dir(data_dir, args.games_dir.as_deref())?;
+    if let Err(error) = play::remember_games_dir(data_dir, &games_dir) {
+        tracing::warn!("`bonfire play` will not know the games folder when no peer runs: {error}");
+    }
     let listener = Listener::bind(data_dir).map_err(|e| {
         let message = format!("cannot open the control channel in {}: {e}", data_dir.display());
         Report::new(ErrorClass::Environment, "control_channel", message)
