@@ -177,6 +177,8 @@ pub struct GameFacts {
     pub downloaded: bool,
     /// Whether `local/` is a directory.
     pub installed: bool,
+    /// Version of what is installed, where it is known: another one than `version`, once that was downloaded anew.
+    pub installed_version: Option<String>,
     /// Hash of the file list.
     pub manifest_hash: ManifestHash,
     /// Hash of the content, when every file's hash is known.

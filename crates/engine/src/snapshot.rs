@@ -77,6 +77,9 @@ pub struct GameView {
     pub downloaded: bool,
     /// Whether `local/` is a directory.
     pub installed: bool,
+    /// Version of what is installed, where it is known: `version` is the one that is downloaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installed_version: Option<String>,
     /// Whether the catalog lists it.
     pub in_catalog: bool,
     /// Where it keeps its saves, as the catalog says: paths with placeholders.

@@ -132,6 +132,7 @@ impl Engine {
             files: facts.map_or(0, |f| f.files),
             downloaded: facts.is_some_and(|f| f.downloaded),
             installed: facts.is_some_and(|f| f.installed),
+            installed_version: facts.and_then(|f| f.installed_version.clone()),
             in_catalog: self.games.in_catalog(id),
             saves: self.games.catalog.entries().get(id).map(|e| e.saves.clone()).unwrap_or_default(),
             start: self.games.catalog.entries().get(id).map(|e| e.start.clone()).unwrap_or_default(),

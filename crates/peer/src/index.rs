@@ -90,6 +90,7 @@ impl Index {
                 files: seen.files,
                 downloaded: seen.downloaded,
                 installed: seen.installed,
+                installed_version: None,
                 manifest_hash: row.manifest_hash,
                 content_hash: row.content_hash,
                 expected,
@@ -166,6 +167,14 @@ impl Index {
         Some(facts)
     }
 
+    /// Read anew each time: it is the beginning of one file.
+    fn installed_version(&self, game: &GameId, installed: bool) -> Result<Option<String>, Report> {
+        if !installed {
+            return Ok(None);
+        }
+        self.world.folder.installed_version(game).map_err(|e| errors::disk(&e))
+    }
+
     fn read_game(&self, game: &GameId, walked_now: &mut BTreeSet<GameId>) -> Result<Option<GameFacts>, Report> {
         let folder = &self.world.folder;
         let Some(fingerprint) = folder.fingerprint(game).map_err(|e| errors::disk(&e))? else {
@@ -175,6 +184,7 @@ impl Index {
             cache.distrusted.remove(game);
             return Ok(None);
         };
+        let mut kept = None;
         {
             let mut cache = self.lock();
             // What changes from here on is for the next scan.
@@ -184,8 +194,13 @@ impl Index {
                 && !cache.fresh.contains_key(game)
                 && entry.seen.fingerprint == fingerprint
             {
-                return Ok(Some(entry.facts.clone()));
+                kept = Some(entry.facts.clone());
             }
+        }
+        if let Some(facts) = kept {
+            // An update leaves no trace in what makes a fingerprint.
+            let installed_version = self.installed_version(game, facts.installed)?;
+            return Ok(Some(GameFacts { installed_version, ..facts }));
         }
         walked_now.insert(game.clone());
         let mut folders = Vec::new();
@@ -226,6 +241,7 @@ impl Index {
             files: manifest.files.len() as u64,
             downloaded: walked.sentinel == Sentinel::Regular,
             installed: walked.installed,
+            installed_version: self.installed_version(game, walked.installed)?,
             manifest_hash: manifest.manifest_hash,
             content_hash: manifest.content_hash,
             expected: self.expected_or_none(game, &manifest.eti_version),

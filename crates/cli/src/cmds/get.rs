@@ -29,7 +29,9 @@ pub(crate) async fn run(out: &Out, data_dir: &Path, args: GetArgs) -> Result<Exi
         Ok(Reply::Started { op }) => op,
         Err(here) if args.install && here.code == "already_here" => {
             out.talk(&here.message);
-            if snapshot.games.iter().any(|g| g.id == game && g.installed) {
+            let installed = snapshot.games.iter().find(|g| g.id == game && g.installed);
+            // Where nobody recorded what is installed, it is the player's word that counts: `bonfire update`.
+            if installed.is_some_and(|g| g.installed_version.as_ref().is_none_or(|version| *version == g.version)) {
                 let result = json!({ "result": { "type": "done", "game": game } });
                 if out.is_json() {
                     out.json(&result)?;

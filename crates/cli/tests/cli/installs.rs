@@ -159,6 +159,34 @@ fn a_game_is_fetched_and_installed_by_one_command_and_what_is_installed_is_not_w
 }
 
 #[test]
+fn get_with_install_replaces_an_install_of_another_version_than_is_downloaded() {
+    let peer = Peer::start(&[], |games| write_packed(games, "moth", "1.0", &[("game.txt", "one")]));
+    peer.run(&["catalog", "add", "moth"]).expect(0);
+    peer.run(&["install", "moth"]).expect(0);
+    let games = peer.run(&["games", "--json"]).expect(0).json();
+    assert_eq!(game(&games, "moth")["installed_version"], "1.0");
+    assert_eq!(result(&peer.run(&["get", "moth", "--install", "--json"]).expect(0))["type"], "done");
+    peer.run(&["catalog", "remove", "moth"]).expect(0);
+    write_packed(&peer.games_dir(), "moth", "2.0", &[("game.txt", "two")]);
+    peer.run(&["catalog", "add", "moth"]).expect(0);
+    let get = &["get", "moth", "--install", "--json"];
+    let mut done = result(&peer.run(get).expect(0));
+    // The folder is looked at when it has been left alone for a while.
+    while done["type"] == "done" {
+        done = result(&peer.run(get).expect(0));
+    }
+    assert_eq!(
+        (&done["type"], &done["is_update"], &done["version"]),
+        (&json!("install_finished"), &json!(true), &json!("2.0"))
+    );
+    assert_eq!(installed(&peer, "moth"), tree(&[("game.txt", "two")]));
+    let games = peer.run(&["games", "--json"]).expect(0).json();
+    assert_eq!(game(&games, "moth")["installed_version"], "2.0");
+    assert_eq!(result(&peer.run(get).expect(0))["type"], "done");
+    peer.stop();
+}
+
+#[test]
 fn what_an_archive_may_not_hold_is_refused_with_its_name_and_leaves_nothing() {
     let ann = Peer::start(&[], |games| write_packed(games, "evil", "1.0", &[("ok", "ok"), ("../escaped", "x")]));
     ann.run(&["catalog", "add", "evil"]).expect(0);

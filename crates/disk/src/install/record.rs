@@ -5,20 +5,22 @@
 use std::collections::BTreeMap;
 
 use bonfire_engine::installs::Known;
-use bonfire_proto::{Digest, RelPath};
+use bonfire_proto::{Digest, GameId, RelPath};
 use serde::{Deserialize, Serialize};
 
-use super::stamp::ExactStamp;
+use super::{stamp::ExactStamp, tree};
 use crate::atomic;
 use crate::error::DiskError;
-use crate::fs::FsPath;
-use crate::games::Inner;
+use crate::fs::{FsPath, Kind};
+use crate::games::{GamesFolder, Inner};
 
 /// Its name in the install.
 pub(super) const NAME: &str = ".bonfire.install";
 /// Its next version while it is written.
 pub(super) const TMP: &str = ".bonfire.install.tmp";
 const FORMAT: u32 = 1;
+/// What the list of files begins with.
+const FILES: &[u8] = b",\"files\":";
 /// 200,000 files of 1 KiB of path each, and room.
 const LEN_MAX: u64 = 512 << 20;
 
@@ -83,6 +85,45 @@ impl InstallRecord {
     #[must_use]
     pub fn new(version: String, files: BTreeMap<RelPath, InstalledFile>) -> Self {
         Self { format: FORMAT, version, files }
+    }
+}
+
+/// What stands before the files: the whole record takes megabytes.
+const HEAD_LEN: usize = 1024;
+
+#[derive(Deserialize)]
+struct Head {
+    format: u32,
+    version: String,
+}
+
+impl GamesFolder {
+    /// Version of what is installed, as its record begins with it; `None` without an install, or where that is not known.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn installed_version(&self, game: &GameId) -> Result<Option<String>, DiskError> {
+        let (inner, path) = (&*self.inner, FsPath::game(game).child(tree::LOCAL).child(NAME));
+        let failed = |e| inner.io("reading", &path, e);
+        let file = match inner.fs.open_read(&path) {
+            Ok(file) => file,
+            // No record, or something else of that name: a folder, or a link.
+            Err(_) if !matches!(inner.kind(&path)?, Some(Kind::File)) => return Ok(None),
+            Err(e) => return Err(failed(e)),
+        };
+        let (mut head, mut len) = ([0; HEAD_LEN], 0);
+        while len < HEAD_LEN {
+            match file.read_at(&mut head[len..], len as u64) {
+                Ok(0) => break,
+                Ok(n) => len += n,
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(failed(e)),
+            }
+        }
+        // In a text the quotes would not stand alone.
+        let begun = head[..len].windows(FILES.len()).position(|at| at == FILES).map(|at| &head[..at]);
+        let head = begun.and_then(|begun| serde_json::from_slice::<Head>(&[begun, b"}"].concat()).ok());
+        Ok(head.filter(|head| head.format == FORMAT).map(|head| head.version))
     }
 }
 

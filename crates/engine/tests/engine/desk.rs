@@ -66,6 +66,7 @@ pub fn facts(n: u8) -> GameFacts {
         files: 2,
         downloaded: true,
         installed: false,
+        installed_version: None,
         manifest_hash: manifest(n),
         content_hash: Some(content(n)),
         expected: None,

@@ -112,6 +112,7 @@ impl Bench {
             files: 1,
             downloaded: true,
             installed: true,
+            installed_version: None,
             manifest_hash: ManifestHash(Digest([1; 32])),
             content_hash: None,
             expected: None,
