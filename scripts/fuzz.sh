@@ -1,5 +1,6 @@
 #!/bin/sh
-# Changed archives against every reader, for so many seconds each. Needs nothing but the stable compiler.
+# Changed archives, and changed records of the disk, against every reader, for so many seconds each. Needs nothing but the
+# stable compiler.
 #
 #   sh scripts/fuzz.sh [SECONDS] [SEED]        default 60 1
 #
@@ -7,4 +8,5 @@
 set -eu
 
 cd "$(dirname "$0")/.."
+cargo run --quiet -p bonfire-disk --example fuzz -- "${1:-60}" "${2:-1}"
 exec cargo run --quiet -p bonfire-unpack --example fuzz -- "${1:-60}" "${2:-1}"
