@@ -404,6 +404,65 @@ fn placing(folder: &GamesFolder) -> Vec<Placing> {
     files.map(|f| Placing { path: f.path.clone(), stamp: f.stamp(), blake3: None }).collect()
 }
 
+/// Files of the payload as the index knows them, with their content.
+#[cfg(unix)]
+fn known(dir: &TempDir, folder: &GamesFolder) -> Vec<Placing> {
+    let content = |path: &RelPath| blake3::hash(&fs::read(dir.path().join("doom").join(path.as_str())).unwrap());
+    placing(folder).into_iter().map(|f| Placing { blake3: Some(Digest(*content(&f.path).as_bytes())), ..f }).collect()
+}
+
+#[cfg(unix)]
+#[test]
+fn an_update_of_plain_files_writes_only_what_changed() {
+    use std::os::unix::fs::MetadataExt as _;
+    let (dir, folder) = downloaded();
+    let inode = |name: &str| fs::metadata(dir.path().join("doom/local").join(name)).unwrap().ino();
+    let files =
+        [("level", "a level"), ("engine", "one"), ("settings", "default"), ("changed", "right"), ("dated", "same")];
+    files.iter().for_each(|(name, text)| put(&dir, &format!("doom/{name}"), text));
+    let update = |version: &str| {
+        let staging = folder.begin_install(&game()).unwrap();
+        let placed = staging.place(&known(&dir, &folder), &|_| true).unwrap();
+        staging.commit(version, &placed, &|_| true).unwrap()
+    };
+    update("1");
+    let before = ["level", "engine", "settings", "changed", "dated"].map(inode);
+    put(&dir, "doom/engine", "two");
+    put(&dir, "doom/local/settings", "mine");
+    // Written to, with the length and the time that it was installed with.
+    let changed = dir.path().join("doom/local/changed");
+    let time = fs::metadata(&changed).unwrap().modified().unwrap();
+    fs::write(&changed, "wrong").unwrap();
+    fs::File::options().write(true).open(&changed).unwrap().set_modified(time).unwrap();
+    // The same content in another moment.
+    put(&dir, "doom/local/dated", "same");
+    update("2");
+    let is_same: Vec<bool> = ["level", "engine", "settings", "changed", "dated"]
+        .iter()
+        .zip(before)
+        .map(|(name, was)| inode(name) == was)
+        .collect();
+    assert_eq!(is_same, [true, false, true, true, true]);
+    let (level, engine) = (inode("level"), inode("engine"));
+    update("2");
+    assert_eq!((inode("level"), inode("engine")), (level, engine), "time and again");
+    let expected = [
+        ("level", "a level"),
+        ("engine", "two"),
+        ("settings", "mine"),
+        ("changed", "wrong"),
+        ("dated", "same"),
+        ("doom.eti", "an archive"),
+    ];
+    assert_eq!(local(&dir), of(&expected));
+    // One name is left of each, and none of them is the payload's.
+    for name in ["level", "engine", "dated"] {
+        assert_eq!(fs::metadata(dir.path().join("doom/local").join(name)).unwrap().nlink(), 1, "{name}");
+        assert_ne!(inode(name), fs::metadata(dir.path().join("doom").join(name)).unwrap().ino());
+    }
+    assert_eq!(fs::read_to_string(dir.path().join("doom/settings")).unwrap(), "default");
+}
+
 #[test]
 fn plain_files_are_placed_so_that_no_edit_of_one_reaches_the_other() {
     let (dir, folder) = downloaded();

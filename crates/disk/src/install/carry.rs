@@ -55,7 +55,12 @@ impl Staging {
             // It is deleted once the new one is in place.
             tree::can_go(inner, &self.local())?;
             let was = record::read(inner, &self.local())?.map(|r| r.files);
-            let live = whose(inner, &self.local(), before, was.as_ref(), keep_going)?;
+            // A file that was taken over as it is has another name in the staging folder, which its stamp tells of.
+            let is_same = |path: &RelPath, stamp: &ExactStamp| {
+                let staged = staged.files.get(path).filter(|s| s.inode != 0 && *s == stamp);
+                staged.and_then(|_| unpacked.get(path).copied())
+            };
+            let live = whose(inner, &self.local(), before, was.as_ref(), &is_same, keep_going)?;
             let was = was.map(|files| files.iter().map(|(path, file)| (path.clone(), file.known())).collect());
             carried = carry(was.as_ref(), &live, unpacked).files;
             let mut linked = Vec::new();
@@ -167,18 +172,21 @@ impl Staging {
     }
 }
 
-/// The content of a tree: of files that are as they were recorded from the record, of others by reading them.
+/// The content of a tree: of files that are as they were recorded from the record, of others as `known` tells, or by reading
+/// them.
 pub(super) fn whose(
     inner: &Inner,
     top: &FsPath,
     tree: &Tree,
     record: Option<&BTreeMap<RelPath, InstalledFile>>,
+    known: &dyn Fn(&RelPath, &ExactStamp) -> Option<Known>,
     keep_going: &dyn Fn(u64) -> bool,
 ) -> Result<BTreeMap<RelPath, Known>, InstallError> {
     let mut out = BTreeMap::new();
     for (path, stamp) in &tree.files {
-        let known = match record.and_then(|r| r.get(path)).filter(|file| file.is(stamp)) {
-            Some(file) => file.known(),
+        let recorded = record.and_then(|r| r.get(path)).filter(|file| file.is(stamp));
+        let known = match recorded.map(InstalledFile::known).or_else(|| known(path, stamp)) {
+            Some(known) => known,
             None => hash(inner, &top.beneath(path), stamp, keep_going)?,
         };
         out.insert(path.clone(), known);

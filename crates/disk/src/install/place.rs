@@ -1,7 +1,8 @@
 //! Files of a payload that is no archive, put into a staging folder as they are.
 //!
 //! They are shared with the room from where they lie, so what a player does to an installed one must never reach them: they
-//! share their bytes copy-on-write where the file system can, and are copied elsewhere. Never another name of one file.
+//! share their bytes copy-on-write where the file system can, and are copied elsewhere. Never another name of one of them. Of
+//! an update, a file that the install before has already gets another name there: it goes from the old one with the old one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -9,7 +10,9 @@ use std::io;
 use bonfire_engine::installs::Known;
 use bonfire_proto::{Digest, RelPath};
 
-use super::carry::PIECE;
+use super::carry::{PIECE, hash};
+use super::record::{self, InstalledFile};
+use super::stamp::ExactStamp;
 use super::{InstallError, Staging};
 use crate::error::DiskError;
 use crate::fs::{FsPath, Kind, OpenMode, read_full_at, write_all_at};
@@ -40,7 +43,8 @@ impl Staging {
         keep_going: &dyn Fn(u64) -> bool,
     ) -> Result<BTreeMap<RelPath, Known>, InstallError> {
         let inner = &*self.inner;
-        let (mut out, mut dirty) = (BTreeMap::new(), BTreeSet::new());
+        let (mut out, mut dirty, mut same) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        let before = if self.is_update { record::read(inner, &self.local())?.map(|r| r.files) } else { None };
         let all_at_once = files.len() >= inner.tuning.bulk_sync_from;
         for file in files {
             if let Some(folder) = file.path.parent() {
@@ -48,7 +52,15 @@ impl Staging {
             }
             let to = self.folder().beneath(&file.path);
             dirty.insert(to.parent().unwrap_or_else(FsPath::root));
-            out.insert(file.path.clone(), self.place_one(file, &to, !all_at_once, keep_going)?);
+            let was = before.as_ref().and_then(|files| files.get(&file.path));
+            let known = match self.take_over(file, was, &to, !all_at_once, keep_going)? {
+                Some(known) => {
+                    same.insert(&file.path);
+                    known
+                }
+                None => self.place_one(file, &to, !all_at_once, keep_going)?,
+            };
+            out.insert(file.path.clone(), known);
         }
         let folder = self.folder();
         if all_at_once && inner.fs.sync_everything(&folder).map_err(|e| inner.io("syncing", &folder, e))? {
@@ -57,12 +69,66 @@ impl Staging {
         if all_at_once {
             for file in files {
                 let at = folder.beneath(&file.path);
-                let synced = inner.fs.open_write(&at, OpenMode::Existing).and_then(|file| file.sync());
+                // What is the install's still is not opened to be written.
+                let synced = match same.contains(&file.path) {
+                    true => inner.fs.open_read(&at).and_then(|file| file.sync()),
+                    false => inner.fs.open_write(&at, OpenMode::Existing).and_then(|file| file.sync()),
+                };
                 synced.map_err(|e| inner.io("syncing", &at, e))?;
             }
         }
         sync_dirs(inner, &dirty)?;
         Ok(out)
+    }
+
+    /// Gives a file of the install before another name in the staging folder, when it is what the payload has. `None` when it
+    /// is not, or has to be placed for another reason.
+    fn take_over(
+        &self,
+        file: &Placing,
+        was: Option<&InstalledFile>,
+        to: &FsPath,
+        syncs: bool,
+        keep_going: &dyn Fn(u64) -> bool,
+    ) -> Result<Option<Known>, InstallError> {
+        let inner = &*self.inner;
+        let wanted = file.blake3.map(|blake3| Known { size: file.stamp.size, blake3 });
+        let Some((was, wanted)) = was.zip(wanted).filter(|(was, wanted)| was.known() == *wanted) else {
+            return Ok(None);
+        };
+        let (payload, from) = (FsPath::game(&self.game).beneath(&file.path), self.local().beneath(&file.path));
+        let look = |at: &FsPath| {
+            let found = inner.fs.stat(at).map_err(|e| inner.io("looking at", at, e))?;
+            Ok::<_, DiskError>(found.filter(|meta| meta.kind == Kind::File))
+        };
+        let is_listed = look(&payload)?.is_some_and(|meta| FileStamp::of(&meta) == file.stamp);
+        let Some(stamp) = look(&from)?.map(|meta| ExactStamp::of(&meta)).filter(|s| is_listed && s.size == wanted.size)
+        else {
+            return Ok(None);
+        };
+        if !was.is(&stamp) {
+            match hash(inner, &from, &stamp, keep_going) {
+                Ok(known) if known == wanted => {}
+                // It is the player's, or becomes so at this moment.
+                Ok(_) | Err(InstallError::Disk(DiskError::Changed { .. })) => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        } else if !keep_going(wanted.size) {
+            return Err(InstallError::Cancelled);
+        }
+        if inner.fs.hard_link(&from, to).is_err() {
+            // No hard links here, or not of this file. What else is wrong meets the copy, too.
+            return Ok(None);
+        }
+        if !look(to)?.is_some_and(|meta| stamp.is_but_for_names(&ExactStamp::of(&meta))) {
+            inner.fs.remove_file(to).map_err(|e| inner.io("making room at", to, e))?;
+            return Ok(None);
+        }
+        if syncs {
+            let synced = inner.fs.open_read(to).and_then(|file| file.sync());
+            synced.map_err(|e| inner.io("syncing", to, e))?;
+        }
+        Ok(Some(wanted))
     }
 
     fn place_one(

@@ -55,7 +55,7 @@ impl GamesFolder {
         let seen = tree::read(&inner, &local)?;
         if !force {
             let was = record::read(&inner, &local)?.map(|r| r.files);
-            let live = carry::whose(&inner, &local, &seen, was.as_ref(), keep_going)?;
+            let live = carry::whose(&inner, &local, &seen, was.as_ref(), &|_, _| None, keep_going)?;
             let was: Option<BTreeMap<RelPath, Known>> =
                 was.map(|files| files.iter().map(|(path, file)| (path.clone(), file.known())).collect());
             let players = live.iter().filter(|(path, now)| origin(was.as_ref(), path, now) != Origin::Installed);
