@@ -60,16 +60,20 @@ impl Responder {
             if !contains(heard, &name(SERVICE)[..SERVICE.len()]) || heard[2] & 0x80 != 0 {
                 continue;
             }
-            let step = if contains(heard, self.peer_id.to_string().as_bytes()) {
-                is_known = true;
-                Step::Known
-            } else {
-                self.answer(is_known).await;
-                if is_known { Step::Whole } else { Step::Half }
+            let step = match contains(heard, self.peer_id.to_string().as_bytes()) {
+                true => Step::Known,
+                false if is_known => Step::Whole,
+                false => Step::Half,
             };
+            let answers = step != Step::Known;
+            // Before the answer: once that is heard, nobody waits for this task any more.
             if self.steps.send(step).is_err() {
                 return;
             }
+            if answers {
+                self.answer(is_known).await;
+            }
+            is_known |= !answers;
         }
     }
 
