@@ -92,6 +92,13 @@ impl Staging {
             // What is durable is not known any more, and nothing may be deleted on a guess.
             return Err(DiskError::Unsound { path: self.inner.shown(&FsPath::game(&self.game)) });
         }
-        recover(&self.inner, &self.game).map(|_| ())
+        recover(&self.inner, &self.game)?;
+        if self.inner.kind(&self.folder())?.is_some() {
+            // Nothing is done about what is not understood.
+            let path = self.inner.shown(&FsPath::game(&self.game).child(intent::NAME));
+            let reason = "the record of what was begun cannot be understood any more".to_owned();
+            return Err(DiskError::UnknownFormat { path, reason });
+        }
+        Ok(())
     }
 }

@@ -4,7 +4,8 @@ use bonfire_engine::recovery::Intent;
 use bonfire_engine::recovery::installs::{Riddle, decide};
 use bonfire_proto::GameId;
 
-use super::tree;
+use super::{record, tree};
+use crate::atomic;
 use crate::error::DiskError;
 use crate::fs::{FsPath, Kind};
 use crate::games::Inner;
@@ -59,10 +60,17 @@ pub(crate) fn recover(inner: &Inner, game: &GameId) -> Result<Option<InstallReco
         tree::sweep(inner, &backup)?;
     }
     inner.sync_dir(&root)?;
+    let is_here = inner.kind(&local)? == Some(Kind::Dir);
+    if log.intent == Intent::Installing && is_here {
+        // A repair that was cut off while it wrote the record.
+        let tmp = local.child(record::TMP);
+        if atomic::remove_if_there(&*inner.fs, &tmp).map_err(|e| inner.io("removing", &tmp, e))? {
+            inner.sync_dir(&local)?;
+        }
+    }
     if steps.drops_intent {
         intent::clear_install(inner, game, log.intent)?;
     }
-    let is_here = inner.kind(&local)? == Some(Kind::Dir);
     Ok(Some(match log.intent {
         _ if steps.restores_backup => InstallRecovery::BroughtBack,
         Intent::Installing if is_here => InstallRecovery::Finished,

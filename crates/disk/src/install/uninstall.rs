@@ -100,12 +100,13 @@ impl Leaving {
     /// Takes the install away, if it still is what was looked at. `is_free` is asked once it is set aside.
     ///
     /// # Errors
-    /// `Changed` when it is not, and `InUse` when it is not free, which are retryable; the disk's. The install is in its place then. `NotUndone` where a start
-    /// has to bring it back, or to finish.
+    /// `Changed` when it is not, and `InUse` when it is not free, which are retryable; the disk's. The install is in its place
+    /// then. `NotUndone` where a start has to bring it back, or to finish.
     pub fn finish(self, is_free: &dyn Fn() -> bool) -> Result<Uninstalled, InstallError> {
         let Self { staging, log, seen } = self;
         staging.begin(log, Intent::Updating)?;
-        if let Err(error) = staging.set_aside(&seen, is_free).and_then(|()| staging.doom()) {
+        let gone = staging.set_aside(&seen, is_free).and_then(|()| staging.drop_folder()).and_then(|()| staging.doom());
+        if let Err(error) = gone {
             return Err(staging.given_up(error));
         }
         let left = staging.sweep_all().err();
@@ -117,9 +118,14 @@ impl Leaving {
 }
 
 impl Staging {
+    /// Nothing was unpacked. An uninstall that is cut off would not know whose an unmarked folder is, an update does.
+    fn drop_folder(&self) -> Result<(), InstallError> {
+        tree::sweep(&self.inner, &self.folder())?;
+        Ok(self.inner.sync_dir(&FsPath::game(&self.game))?)
+    }
+
     fn sweep_all(&self) -> Result<(), DiskError> {
         let inner = &*self.inner;
-        tree::sweep(inner, &self.folder())?;
         tree::sweep(inner, &self.backup())?;
         inner.sync_dir(&FsPath::game(&self.game))?;
         intent::clear_install(inner, &self.game, Intent::Uninstalling)

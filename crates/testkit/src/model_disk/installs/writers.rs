@@ -40,7 +40,7 @@ impl Write {
     ];
 
     fn carry_out(self, fs: &ModelFs) -> io::Result<()> {
-        let local = FsPath::root().child(GAME).child("local");
+        let local = local();
         let (at, mode) = match self {
             Self::New => (local.child("2.sav"), OpenMode::New),
             Self::Missing => (local.child(MISSING), OpenMode::Either),
@@ -50,6 +50,10 @@ impl Write {
         file.set_len(0)?;
         write_all_at(&*file, WROTE.as_bytes(), 0)
     }
+}
+
+fn local() -> FsPath {
+    FsPath::root().child(GAME).child("local")
 }
 
 /// What the work must not do.
@@ -84,6 +88,7 @@ pub fn explore_writers(write: Write, work: Work, blind: Option<Blind>) -> Report
             at,
             count: AtomicU64::new(0),
             wrote: AtomicBool::new(false),
+            looked: AtomicBool::new(work != Work::Uninstall),
             blind,
             lists: Mutex::default(),
             stats: Mutex::default(),
@@ -119,6 +124,8 @@ struct Shared {
     at: u64,
     count: AtomicU64,
     wrote: AtomicBool,
+    /// Whether what is written from here on is new to the work: an uninstall that is forced takes all that it saw.
+    looked: AtomicBool,
     blind: Option<Blind>,
     lists: Mutex<BTreeMap<String, Vec<Entry>>>,
     stats: Mutex<BTreeMap<String, Option<Meta>>>,
@@ -126,8 +133,19 @@ struct Shared {
 
 impl Shared {
     fn tick(&self) {
-        if self.count.fetch_add(1, Ordering::Relaxed) == self.at && self.write.carry_out(&self.inner).is_ok() {
+        let is_now = self.count.fetch_add(1, Ordering::Relaxed) == self.at && self.looked.load(Ordering::Relaxed);
+        if is_now && self.write.carry_out(&self.inner).is_ok() {
             self.wrote.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn looks_at(&self, path: &FsPath) {
+        let place = match self.write {
+            Write::New | Write::Missing => local(),
+            Write::InPlace => local().child("doom.cfg"),
+        };
+        if *path == place {
+            self.looked.store(true, Ordering::Relaxed);
         }
     }
 
@@ -143,6 +161,9 @@ impl Fs for Shared {
     fn stat(&self, path: &FsPath) -> io::Result<Option<Meta>> {
         self.tick();
         let seen = self.inner.stat(path)?;
+        if self.write == Write::InPlace {
+            self.looks_at(path);
+        }
         match Self::of_install(path).filter(|place| self.blind.is_some() && !place.is_empty()) {
             Some(place) if !place.starts_with('.') => {
                 Ok(*self.stats.lock().unwrap_or_else(PoisonError::into_inner).entry(place).or_insert(seen))
@@ -154,6 +175,7 @@ impl Fs for Shared {
     fn list(&self, dir: &FsPath) -> io::Result<Vec<Entry>> {
         self.tick();
         let seen = self.inner.list(dir)?;
+        self.looks_at(dir);
         match Self::of_install(dir).filter(|_| self.blind.is_some()) {
             Some(place) => {
                 Ok(self.lists.lock().unwrap_or_else(PoisonError::into_inner).entry(place).or_insert(seen).clone())
