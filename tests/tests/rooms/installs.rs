@@ -83,7 +83,7 @@ fn a_game_is_fetched_and_installed_by_one_command() {
 }
 
 #[test]
-fn an_update_carries_the_players_files() {
+fn an_update_carries_the_files_of_the_player() {
     let Some(room) = Room::new("update") else { return };
     let old = Package::new("doom", "1.0", 300).with("gone", "only in the old one").with("options", "all");
     let a = host(&room, "a", &old, Pack::SevenZ);
@@ -109,7 +109,7 @@ fn an_update_carries_the_players_files() {
 }
 
 #[test]
-fn an_uninstall_names_the_players_files_and_goes_when_it_is_forced() {
+fn an_uninstall_names_the_files_of_the_player_and_goes_when_it_is_forced() {
     let Some(room) = Room::new("uninstall") else { return };
     let a = host(&room, "a", &Package::new("doom", "1.0", 300), Pack::TarXz);
     a.done(&["install", "doom"]);
@@ -202,6 +202,10 @@ fn damaged_files_of_an_install_are_put_back() {
     assert_eq!(install["repaired_files"], json!(["data/big", "data/level"]), "{done:?}");
     assert_eq!(install["changed_files"], json!(["doom.cfg"]), "{done:?}");
     assert_eq!(std::fs::read_to_string(local.join("doom.cfg")).unwrap(), "mine");
+    // A time can be set back, so what lay there is kept.
+    assert_eq!(install["kept_files"], json!(["data/level.kept"]), "{done:?}");
+    assert_eq!(std::fs::read_to_string(local.join("data/level.kept")).unwrap(), "LEVEL of 1.0\n");
+    std::fs::remove_file(local.join("data/level.kept")).unwrap();
     let done = a.done(&["verify", "doom", "--restore"]);
     let install = &done.lines.last().unwrap()["result"]["install"];
     assert_eq!((&install["repaired_files"], &install["kept_files"]), (&json!(["doom.cfg"]), &json!(["doom.cfg.kept"])));
