@@ -38,6 +38,7 @@ pub(crate) async fn run(out: &Out, data_dir: &Path, args: PlayArgs) -> Result<Ex
         }
     };
     let started = game.id();
+    session.tell_started(started);
     let company = session.keep_company(started);
     tokio::pin!(company);
     let status = loop {

@@ -188,13 +188,17 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Tells the peer which process the game is, and tells it anew when it was started again meanwhile. Never ends.
-    pub(super) async fn keep_company(&self, pid: Option<u32>) {
+    /// Tells whoever reads which process the game is, also when it has ended by now.
+    pub(super) fn tell_started(&self, pid: Option<u32>) {
         if let (true, Some(pid)) = (self.out.is_json(), pid)
             && self.out.json(&json!({ "playing": { "pid": pid } })).is_err()
         {
             tracing::debug!("nobody reads which process the game is");
         }
+    }
+
+    /// Tells the peer which process the game is, and tells it anew when it was started again meanwhile. Never ends.
+    pub(super) async fn keep_company(&self, pid: Option<u32>) {
         let Some(pid) = pid else { return std::future::pending().await };
         let mut is_begun = true;
         loop {
